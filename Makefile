@@ -1,0 +1,48 @@
+# GNU make 3.81 or newer; Linux, macOS, and Windows through WSL 2. `make help` lists what there is.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint crds cluster lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): requirements/dev.txt pyproject.toml
+	@echo "accountsync: setting up the virtual environment in $(VENV) (once, about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit("accountsync needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; set PYTHON=python3.x") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## the main job, end to end: clean, drift, pause, repaired, resumed (KEEP=1 leaves it running)
+	@$(BIN)/python -m tests.support.demo
+
+cluster: $(READY) ## a real Kubernetes API server to play with; prints its KUBECONFIG, ends on Ctrl-C
+	@$(BIN)/python -m tests.support.controlplane
+
+test: lint ## everything that a change must pass
+	@$(BIN)/python -m tests.support.assets
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff, mypy, import contracts, generated files up to date
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/accountsync crds --check crds
+
+crds: $(READY) ## write the CRDs from the models into crds/
+	@$(BIN)/accountsync crds --write crds
+
+lock: $(READY) ## resolve the dependencies anew and write requirements/
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements/runtime.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group go -o requirements/go.txt
+
+clean: ## remove the virtual environment and what tools left (not the cache of built binaries)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
