@@ -1,0 +1,1 @@
+"""The Kubernetes API of this operator: models, and the CustomResourceDefinitions made from them."""

@@ -1,0 +1,53 @@
+"""How much a status may hold, so that it stays under 32 KiB, managedFields included, whatever the account holds.
+
+Caps of text count UTF-8 bytes; the models of the status clip to them. Caps of lists are for the writer, who knows
+what to leave out, and the models refuse a list that is longer. Counts stay exact where lists are cut.
+"""
+
+import hashlib
+
+FINDINGS_CAP = 50
+HISTORY_CAP = 10
+ACKNOWLEDGED_CAP = 32
+HOLD_KEYS_CAP = 32
+RULES_CAP = 16
+CONDITIONS_CAP = 8
+HOLDS_CAP = 8
+
+CONDITION_MESSAGE_CAP = 200
+HOLD_MESSAGE_CAP = 128
+MESSAGE_CAP = 48
+VALUE_CAP = 20
+SYMBOL_CAP = 28
+ID_CAP = 36
+RULE_CAP = 20
+REASON_CAP = 24
+KEY_CAP = 12
+DIGEST_CAP = 32
+WHO_CAP = 32
+WHAT_CAP = 20
+WHY_CAP = 72
+TOKEN_CAP = 48
+
+_ELLIPSIS = "…"
+_HASHED = "sha256:"
+
+
+def clip(text: str, cap: int) -> str:
+    """`text` on one line, in at most `cap` bytes of UTF-8; an ellipsis shows that something was cut."""
+    line = " ".join(text.split())
+    encoded = line.encode()
+    if len(encoded) <= cap:
+        return line
+    return encoded[: cap - len(_ELLIPSIS.encode())].decode(errors="ignore") + _ELLIPSIS
+
+
+def token(text: str, cap: int = TOKEN_CAP) -> str:
+    """`text`, or a digest of it where it is longer than `cap` bytes.
+
+    For texts from outside that are kept to be compared with later: compare `token(new)` with what was kept.
+    """
+    encoded = text.encode()
+    if len(encoded) <= cap:
+        return text
+    return (_HASHED + hashlib.sha256(encoded).hexdigest())[:cap]

@@ -1,0 +1,360 @@
+"""`spec` of a TradingAccount: what a person writes."""
+
+import math
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic.functional_validators import AfterValidator
+
+from accountsync.api.markers import DEFAULT_EMPTY, INT32, SET, Matches, Rule, map_by
+from accountsync.api.parts import FieldRuleError, Part
+from accountsync.api.quantities import Amount, Duration, is_duration
+from accountsync.api.texts import PORT_MAX, AbsoluteUrl, ObjectName, Origin, ServiceName
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds; without `spec.timeout`, a cycle has this long or two thirds of the interval, whichever is shorter."""
+
+
+class PauseAt(StrEnum):
+    """The mildest finding that stops the bot."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    NEVER = "never"
+
+
+class Mode(StrEnum):
+    """How far the operator may go."""
+
+    OBSERVE = "Observe"
+    PAUSE = "Pause"
+
+
+class Scheme(StrEnum):
+    """How a bot's service is spoken to."""
+
+    HTTP = "http"
+    HTTPS = "https"
+
+
+class Exchange(Part):
+    """Which exchange account is watched."""
+
+    id: Annotated[
+        str,
+        Matches(
+            r"^[a-z0-9_]{1,40}$",
+            "expected the id of an exchange as ccxt spells it: lower-case letters, digits and '_', e.g. binanceusdm",
+        ),
+        Field(max_length=40),
+        Rule(
+            rule="self == oldSelf",
+            message="cannot be changed: delete this TradingAccount and create one for the other exchange",
+        ),
+    ]
+    """The exchange as ccxt spells it, e.g. binanceusdm. It cannot be changed later."""
+
+    sandbox: bool = False
+    """Use the exchange's public test network."""
+
+    endpoint: Origin = ""
+    """Base URL instead of the exchange's own: http or https, host and maybe port. The operator must allow it."""
+
+    symbols: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=200), SET] = ()
+    """Symbols to watch, in the exchange's spelling or ccxt's. Empty: the whole account."""
+
+
+class SecretRef(Part):
+    """A Secret of the same namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+
+
+class Credential(Part):
+    """Where a key is kept."""
+
+    secret_ref: SecretRef
+    """The Secret."""
+
+
+class Credentials(Part):
+    """The keys of the exchange account."""
+
+    read: Credential
+    """A key that may read and nothing else, in a Secret labelled accountsync.dev/use: exchange-read. Its entries are
+    what the exchange asks for: apiKey, secret, sometimes password or uid."""
+
+
+class ConfigMapState(Part):
+    """A ConfigMap of the same namespace into which the bot writes its state."""
+
+    name: ObjectName
+    """Name of the ConfigMap. It needs the label accountsync.dev/use: bot-state."""
+
+    key: Annotated[
+        str,
+        Field(max_length=253),
+        Matches(r"^[-._a-zA-Z0-9]+$", "expected a key of the ConfigMap: letters, digits, '-', '_' and '.'"),
+    ] = "state.json"
+    """The entry that holds the state."""
+
+
+class ServiceAddress(Part):
+    """A Service of the same namespace."""
+
+    name: ServiceName
+    """Name of the Service."""
+
+    port: Annotated[int, Field(ge=1, le=PORT_MAX), INT32]
+    """Port number of the Service."""
+
+    path: Annotated[
+        str,
+        Field(max_length=256),
+        Matches(r"^/[!-\x22$-~]*$", "expected a path that begins with '/', without spaces, e.g. /state"),
+    ] = "/state"
+    """Path under which the bot answers with its state."""
+
+    scheme: Scheme = Scheme.HTTP
+    """http or https."""
+
+
+class HttpState(Part):
+    """An address at which the bot answers GET with its state. Give a service or a url."""
+
+    crd_rules = (
+        Rule(
+            rule="has(self.service) != has(self.url)",
+            message="set exactly one of service (a Service of this namespace) or url (which the operator must allow)",
+        ),
+    )
+
+    service: ServiceAddress | None = None
+    """A Service of the same namespace."""
+
+    url: AbsoluteUrl | None = None
+    """An absolute http or https URL. It works only if the operator's configuration allows the address."""
+
+    secret_ref: SecretRef | None = None
+    """What the bot asks for before it answers, in a Secret labelled accountsync.dev/use: bot."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.service is None) == (self.url is None):
+            raise ValueError(self.crd_rules[0].message)
+        return self
+
+
+class StateSource(Part):
+    """Where the bot's own belief is read. Give exactly one."""
+
+    crd_rules = (
+        Rule(
+            rule="has(self.configMap) != has(self.http)",
+            message="set exactly one of configMap (the bot writes its state there) or http (the bot answers with it)",
+        ),
+    )
+
+    config_map: ConfigMapState | None = None
+    """The bot writes its state into a ConfigMap."""
+
+    http: HttpState | None = None
+    """The bot answers HTTP requests with its state."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.config_map is None) == (self.http is None):
+            raise ValueError(self.crd_rules[0].message)
+        return self
+
+
+_MORE_THAN_ZERO = "expected a duration of more than 0s"
+
+
+def _positive(value: Duration) -> Duration:
+    if value.seconds <= 0:
+        raise ValueError(_MORE_THAN_ZERO)
+    return value
+
+
+PositiveDuration = Annotated[
+    Duration,
+    AfterValidator(_positive),
+    Rule(rule=f"!{is_duration('self')} || duration(self) > duration('0s')", message=_MORE_THAN_ZERO),
+]
+
+
+class Bot(Part):
+    """The bot that trades on the account."""
+
+    state: StateSource
+    """Where the bot's own belief about orders, positions and balances is read."""
+
+    order_id_prefix: Annotated[
+        str,
+        Field(max_length=36),
+        Matches(
+            r"^[.A-Z:/a-z0-9_-]{0,36}$",
+            "expected the beginning of the bot's client order ids: at most 36 letters, digits and . : / _ -",
+        ),
+    ] = ""
+    """How the client order ids of this bot, and of no other, begin. It tells the bot's orders from foreign ones.
+    Empty: no order is known to be the bot's by its id."""
+
+    stale_after: PositiveDuration = Duration("60s")
+    """A state that is older than this counts as unknown."""
+
+
+class BalanceTolerance(Part):
+    """How far the wallet balance of one asset may be off."""
+
+    asset: Annotated[str, Field(min_length=1, max_length=32)]
+    """The asset as the exchange spells it, e.g. USDT."""
+
+    tolerance: Amount
+    """Difference that is accepted, in units of the asset."""
+
+
+class Tolerances(Part):
+    """How much difference is accepted, and for how long."""
+
+    position: Amount = Decimal(0)
+    """Difference of a position's quantity that is accepted, in units of the base asset."""
+
+    order_grace: Duration = Duration("5s")
+    """Time that the bot has to learn of a change on the exchange before a difference counts."""
+
+    confirmations: Annotated[int, Field(ge=1, le=10), INT32] = 2
+    """How many times in a row a difference must be seen, each time with newer data of both sides."""
+
+    balances: Annotated[tuple[BalanceTolerance, ...], Field(max_length=50), map_by("asset")] = ()
+    """Differences of wallet balances that are accepted, by asset. Only assets that the bot publishes are compared;
+    one that is not listed here may be off by 0.01."""
+
+
+class Remediation(Part):
+    """What the operator may do about a difference."""
+
+    mode: Mode = Mode.OBSERVE
+    """Observe tells, and stops nothing. Pause also stops the bot."""
+
+    pause_at: PauseAt = PauseAt.HIGH
+    """The mildest severity of a confirmed finding that stops the bot in mode Pause."""
+
+
+_INTERVAL_RANGE = "expected a duration from 1s to 24h"
+_MIN_INTERVAL, _MAX_INTERVAL = 1, 24 * 3600
+
+
+def _interval_in_range(value: Duration) -> Duration:
+    if not _MIN_INTERVAL <= value.seconds <= _MAX_INTERVAL:
+        raise ValueError(_INTERVAL_RANGE)
+    return value
+
+
+_TIMEOUT_IN_INTERVAL = (
+    "expected no more than spec.interval, because a cycle ends before the next one begins: lower spec.timeout, or "
+    "leave it out and 10s or two thirds of the interval holds, whichever is shorter"
+)
+_STALE_AFTER = "expected at least 2 x spec.interval + spec.timeout, so that one failed cycle does not count as stale"
+
+_INTERVAL_MS = "duration(self.interval).getMilliseconds()"
+_TIMEOUT_MS = (
+    "(has(self.timeout) ? duration(self.timeout).getMilliseconds() "
+    f": {_INTERVAL_MS} >= 15000 ? 10000 : ({_INTERVAL_MS} * 2 + 2) / 3)"
+)
+_LEAST_MS = f"({_INTERVAL_MS} * 2 + {_TIMEOUT_MS})"
+_COMPARABLE = (
+    f"{is_duration('self.interval')} && {is_duration('self.staleAfter')} "
+    f"&& (!has(self.timeout) || {is_duration('self.timeout')}) && duration(self.interval) <= duration('24h')"
+)
+
+
+class TradingAccountSpec(Part):
+    """What is watched, how often, and what may be done about a difference."""
+
+    crd_rules = (
+        Rule(
+            rule=f"!has(self.timeout) || !({_COMPARABLE}) || duration(self.timeout) <= duration(self.interval)",
+            message=_TIMEOUT_IN_INTERVAL,
+            field=".timeout",
+        ),
+        Rule(
+            rule=f"!({_COMPARABLE}) || duration(self.staleAfter).getMilliseconds() >= {_LEAST_MS}",
+            message=_STALE_AFTER,
+            # format() has a bounded cost; joining with a text that CEL made has not.
+            expression=f"'{_STALE_AFTER}: set spec.staleAfter to %ds or more, or lower spec.interval'"
+            f".format([({_LEAST_MS} + 999) / 1000])",
+            field=".staleAfter",
+        ),
+    )
+
+    exchange: Exchange
+    """Which exchange account is watched."""
+
+    credentials: Credentials
+    """The keys of the exchange account."""
+
+    interval: Annotated[
+        Duration,
+        AfterValidator(_interval_in_range),
+        Rule(
+            rule=f"!{is_duration('self')} || (duration(self) >= duration('1s') && duration(self) <= duration('24h'))",
+            message=_INTERVAL_RANGE,
+        ),
+    ] = Duration("15s")
+    """Time between two readings of the account, from 1s to 24h."""
+
+    timeout: PositiveDuration | None = None
+    """Longest time for one reading, at most the interval. Left out: 10s or two thirds of the interval, whichever is
+    shorter."""
+
+    stale_after: Duration = Duration("300s")
+    """An account that has not been read for this long raises an alert and, unless the mode is Observe, stops the bot.
+    At least 2 x interval + timeout."""
+
+    suspend: bool = False
+    """Read nothing until this is false again. What was held stays held, and nothing counts as stale."""
+
+    paused: bool = False
+    """The kill switch for people: true stops the bot, in every mode."""
+
+    pause_reason: Annotated[str, Field(max_length=256)] = ""
+    """Why the bot is paused, for the people who find it so."""
+
+    bot: Bot
+    """The bot that trades on the account."""
+
+    tolerances: Annotated[Tolerances, DEFAULT_EMPTY] = Field(default_factory=Tolerances)
+    """How much difference is accepted, and for how long."""
+
+    remediation: Annotated[Remediation, DEFAULT_EMPTY] = Field(default_factory=Remediation)
+    """What the operator may do about a difference."""
+
+    def effective_timeout(self) -> float:
+        """Seconds for one reading."""
+        if self.timeout is not None:
+            return self.timeout.seconds
+        return min(DEFAULT_TIMEOUT, self.interval.seconds * 2 / 3)
+
+    def _timeout_ms(self) -> int:
+        """As the CEL rule reckons, to the millisecond: both must come to the same judgement."""
+        if self.timeout is not None:
+            return self.timeout.milliseconds
+        return min(round(DEFAULT_TIMEOUT * 1000), (self.interval.milliseconds * 2 + 2) // 3)
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        if self.timeout is not None and self.timeout.seconds > self.interval.seconds:
+            raise FieldRuleError(f"timeout: {_TIMEOUT_IN_INTERVAL}")
+        least_ms = 2 * self.interval.milliseconds + self._timeout_ms()
+        if self.stale_after.milliseconds < least_ms:
+            raise FieldRuleError(
+                f"staleAfter: {_STALE_AFTER}: set spec.staleAfter to {math.ceil(least_ms / 1000)}s or more, or "
+                "lower spec.interval"
+            )
+        return self

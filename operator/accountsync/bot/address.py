@@ -1,0 +1,229 @@
+"""Where a bot may be asked for its state: checked when the address is made, and again whenever it is dialled.
+
+In:  what spec.bot.state names. Out: a URL, or ConfigurationError(BotAddressNotAllowed).
+
+Invariants:
+1. A bot's URL is a Service of the account's own namespace, or its origin is on the operator's allow-list.
+2. No connection is made to a link-local, metadata, multicast, unspecified or reserved address, whatever a name resolves
+   to, nor to loopback unless the allow-list names the host.
+3. No URL holds userinfo, a query, a fragment, an escape or a dot segment, so every parser reads it alike.
+"""
+
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from accountsync.errors import ConfigurationError, Reason
+
+MAX_PORT: Final = 65535
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+ALLOW_LIST: Final = "the operator's allow-list of bot origins"
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME: Final = rf"{_LABEL}(?:\.{_LABEL})*"
+_PATH: Final = r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*"
+_URL: Final = re.compile(
+    rf"(?P<scheme>https?)://(?P<host>{_NAME}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}|\*))?(?P<path>{_PATH})?"
+)
+_MAX_URL: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port. `port` None: any, on the allow-list only. An IPv6 host stands without its brackets."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    def covers(self, other: "Origin") -> bool:
+        """Whether an allow-list entry for this origin lets `other` through."""
+        return (self.scheme, self.host) == (other.scheme, other.host) and self.port in {None, other.port}
+
+
+class AddressPolicy:
+    """Which addresses of bots are allowed.
+
+    `allowed`: origins besides the account's own Services, such as ``https://bots.example.com`` or
+    ``http://127.0.0.1:*`` (any port). `cluster_domain`: what follows a Service's namespace in its name; ``svc``, or
+    ``svc.cluster.local`` for a cluster whose search domains don't have it. Raises ValueError for an entry that is no
+    origin.
+    """
+
+    def __init__(self, allowed: Sequence[str] = (), cluster_domain: str = "svc") -> None:
+        if re.fullmatch(_NAME, cluster_domain) is None:
+            raise ValueError(f"the cluster domain {cluster_domain!r} is no DNS name; use svc or svc.cluster.local")
+        self._cluster_domain = cluster_domain
+        self._allowed = tuple(_entry(number, text) for number, text in enumerate(allowed, 1))
+
+    def service(
+        self,
+        *,
+        namespace: str,
+        name: str,
+        port: int,
+        path: str = "/state",
+        scheme: str = "http",
+        field: str = "spec.bot.state.http.service",
+    ) -> str:
+        """The URL of a Service. `namespace` must be the account's own; `field` is named in errors."""
+        for text, what in ((name, f"{field}.name"), (namespace, "the namespace")):
+            if re.fullmatch(_LABEL, text) is None:
+                raise _not_allowed(f"{what} must be a DNS label: lower-case letters, digits and hyphens, at most 63")
+        if scheme not in DEFAULT_PORTS:
+            raise _not_allowed(f"{field}.scheme must be http or https")
+        if not 1 <= port <= MAX_PORT:
+            raise _not_allowed(f"{field}.port must be 1 to {MAX_PORT}")
+        if not _plain_path(path):
+            raise _not_allowed(f"{field}.path must start with / and hold no .., %, ?, # or spaces")
+        return f"{scheme}://{name}.{namespace}.{self._cluster_domain}:{port}{path}"
+
+    def url(self, url: str, *, field: str = "spec.bot.state.http.url") -> str:
+        """`url`, in its normal spelling, if its origin is on the allow-list."""
+        parsed = _parse(url)
+        if parsed is None or parsed[0].port is None:
+            raise _not_allowed(
+                f"{field} must be http(s)://host[:port]/path, in lower case up to the path, without user, query, "
+                "fragment, escapes or dot segments; credentials belong into the Secret"
+            )
+        origin, path = parsed
+        if not any(entry.covers(origin) for entry in self._allowed):
+            raise _not_allowed(
+                f"{field} has an origin that is not on {ALLOW_LIST}: name a Service of the account's own namespace "
+                "instead, or ask who runs the operator to allow it"
+            )
+        if _standing(origin.host) is _Standing.NEVER:
+            raise _not_allowed(f"{field} is a link-local, metadata or other special address; no allow-list allows it")
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        return f"{origin.scheme}://{host}:{origin.port}{path or '/'}"
+
+    def permits(self, host: str, port: int, address: str) -> bool:
+        """Whether a connection for `host` and `port` may go to the IP `address` that the name stands for."""
+        standing = _standing(address)
+        if standing is _Standing.LOOPBACK:
+            return any(entry.host == host and entry.port in {None, port} for entry in self._allowed)
+        return standing is _Standing.ORDINARY
+
+
+class ForbiddenAddressError(OSError):
+    """A bot's name stands for an address that no bot has. aiohttp carries it as the `os_error` of its own."""
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names, and refuses one if any address that it stands for is forbidden (DNS rebinding)."""
+
+    def __init__(self, policy: AddressPolicy, inner: AbstractResolver) -> None:
+        self._policy = policy
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of `host`. Raises ForbiddenAddressError, or OSError where there are none."""
+        found = await self._inner.resolve(host, port, family)
+        if not all(self._policy.permits(host, port, result["host"]) for result in found):
+            raise ForbiddenAddressError
+        return found
+
+    async def close(self) -> None:
+        """Close the resolver within."""
+        await self._inner.close()
+
+
+def guarded_connector(policy: AddressPolicy, resolver: AbstractResolver | None = None) -> aiohttp.TCPConnector:
+    """A connector for bots' addresses only. It has no limit: a bot that hangs must not make another one wait."""
+    inner = resolver or aiohttp.ThreadedResolver()
+    return aiohttp.TCPConnector(resolver=GuardedResolver(policy, inner), socket_factory=_guarded_socket, limit=0)
+
+
+def _guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    """A socket for the address that is dialled now; it also sees the literal addresses, which no resolver sees."""
+    family, kind, protocol, _, address = info
+    if _standing(str(address[0])) is _Standing.NEVER:
+        raise ForbiddenAddressError
+    return socket.socket(family, kind, protocol)
+
+
+class _Standing(Enum):
+    ORDINARY = auto()
+    LOOPBACK = auto()
+    NEVER = auto()
+
+
+_METADATA: Final = frozenset(
+    ip_address(text) for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
+)
+"""Metadata services outside the link-local range: Alibaba, Azure, Oracle; and over IPv6 AWS and Google."""
+_THIS_NETWORK: Final = ip_network("0.0.0.0/8")
+_NAT64: Final = ip_network("64:ff9b::/96")
+
+
+def _standing(text: str) -> _Standing:
+    """How the IP address `text` stands; a name is ordinary here, since its addresses are judged when it is dialled."""
+    if (ip := _ip(text)) is None:
+        return _Standing.ORDINARY
+    if isinstance(ip, IPv6Address) and (inner := _embedded(ip)) is not None:
+        ip = inner
+    if ip.is_loopback:
+        return _Standing.LOOPBACK
+    special = ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved
+    return _Standing.NEVER if special or ip in _THIS_NETWORK or ip in _METADATA else _Standing.ORDINARY
+
+
+def _embedded(ip: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that an IPv6 one leads to: mapped, 6to4 or NAT64."""
+    return ip.ipv4_mapped or ip.sixtofour or (IPv4Address(int(ip) & 0xFFFF_FFFF) if ip in _NAT64 else None)
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _entry(number: int, text: str) -> Origin:
+    parsed = _parse(text)
+    if parsed is None or parsed[1] not in {"", "/"}:
+        raise ValueError(  # without the text, which may hold a password
+            f"entry {number} of {ALLOW_LIST} is no origin: write http(s)://host, with :port, or with :* for any port"
+        )
+    return parsed[0]
+
+
+def _parse(text: str) -> tuple[Origin, str] | None:
+    """Origin and path of a plain URL, or None. The grammar is narrow so that no two parsers differ over it."""
+    match = _URL.fullmatch(text) if len(text) <= _MAX_URL else None
+    if match is None:
+        return None
+    host, port, path = match["host"].strip("[]"), match["port"], match["path"] or ""
+    ip = _ip(host)
+    if match["host"].startswith("[") != isinstance(ip, IPv6Address):
+        return None
+    if ip is None and host.rpartition(".")[2][:1].isdigit():
+        return None  # 127.1 or 0x7f.1: an address to some, a name to others
+    if path and not _plain_path(path):
+        return None
+    number = None if port == "*" else int(port or DEFAULT_PORTS[match["scheme"]])
+    if number is not None and not 1 <= number <= MAX_PORT:
+        return None
+    return Origin(match["scheme"], str(ip) if ip else host, number), path
+
+
+def _plain_path(path: str) -> bool:
+    return (
+        len(path) <= _MAX_URL
+        and re.fullmatch(_PATH, path) is not None
+        and not {".", ".."}.intersection(path.split("/"))
+    )
+
+
+def _not_allowed(message: str) -> ConfigurationError:
+    return ConfigurationError(Reason.BOT_ADDRESS_NOT_ALLOWED, message)

@@ -1,0 +1,454 @@
+"""One account's loop: when a cycle is due, what it needs, and what is written of it.
+
+Invariants: cycles of one account never overlap; a restart of the operator spreads first cycles over the interval; a
+failure of one account, even a bug, never ends another's loop or its own; a hold is never forgotten.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from accountsync.api import v1alpha1 as api
+from accountsync.controller import status as written
+from accountsync.controller.conditions import Failing, Outlook, conditions
+from accountsync.controller.events import Events
+from accountsync.controller.kube import CONFLICT, NOT_FOUND, Kube, KubeError
+from accountsync.controller.settings import Settings
+from accountsync.controller.sides import Sides
+from accountsync.cycle import Cycle, Failure, State, idle, run
+from accountsync.domain.catalogue import Rule, Severity
+from accountsync.domain.decide import Wishes
+from accountsync.domain.detect import Finding
+from accountsync.domain.policy import Mode, Policy
+from accountsync.errors import ConfigurationError, Reason
+from accountsync.ports import Clock
+from accountsync.report.metrics import AccountSeries, Metrics
+
+REQUESTED_AT = f"{api.GROUP}/requestedAt"
+RESUME = f"{api.GROUP}/resume"
+HOUSEKEEPING = 60.0
+MINIMUM_SPACING = 1.0
+WRITE_TRIES = 3
+log = structlog.get_logger()
+
+
+class Trigger(StrEnum):
+    """Why a loop wakes before its cycle is due."""
+
+    PEOPLE = "people"
+    BELIEF = "belief"
+    SECRET = "secret"  # noqa: S105 - not a password
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all loops share."""
+
+    settings: Settings
+    kube: Kube
+    sides: Sides
+    events: Events
+    metrics: Metrics
+    clock: Clock
+    slots: asyncio.Semaphore
+
+
+class Gone(Exception):  # noqa: N818 - no error: the account was deleted
+    """The account is no longer there."""
+
+
+class AccountLoop:
+    """Looks after one TradingAccount until it is cancelled or the object is gone."""
+
+    def __init__(self, body: Mapping[str, Any], tools: Tools, *, fresh: bool) -> None:
+        self.body = body
+        self._tools = tools
+        self._fresh = fresh
+        metadata = body["metadata"]
+        self.uid: str = metadata["uid"]
+        self.namespace: str = metadata["namespace"]
+        self.name: str = metadata["name"]
+        self._log = log.bind(namespace=self.namespace, account=self.name)
+        self._triggers: set[Trigger] = set()
+        self._wake = asyncio.Event()
+        self._status = api.TradingAccountStatus()
+        self._state = State()
+        self._restored = False
+        self._handled_resume = ""
+        self._started = float("-inf")
+        self._exchange_failing: Failing | None = None
+        self._bot_failing: Failing | None = None
+        self._observed = False
+        self._written = ""
+        self._written_at = float("-inf")
+        self._began = tools.clock.monotonic()
+
+    # --- what wakes it -----------------------------------------------------------------------------------------------
+
+    def update(self, body: Mapping[str, Any]) -> None:
+        """Take the object as the API server shows it now."""
+        if _version(body) < _version(self.body):
+            return
+        before, self.body = self.body, body
+        if _asked(before) != _asked(body):
+            self.wake(Trigger.PEOPLE)
+
+    def wake(self, trigger: Trigger) -> None:
+        """Run a cycle soon. A changed belief matters only while something is to be confirmed, repaired or lifted."""
+        if trigger is Trigger.BELIEF and not (self._state.tracks or self._state.holds or self._bot_failing):
+            return
+        self._triggers.add(trigger)
+        self._wake.set()
+
+    def uses_secret(self, name: str) -> bool:
+        """Whether the spec names this Secret of its namespace."""
+        return name in self._named("secretRef")
+
+    def uses_configmap(self, name: str) -> bool:
+        """Whether the bot's state is in this ConfigMap of its namespace."""
+        return name in self._named("configMap")
+
+    def _named(self, field: str) -> set[str]:
+        def walk(node: Any) -> set[str]:
+            if not isinstance(node, Mapping):
+                return set()
+            here = {node[field]["name"]} if isinstance(node.get(field), Mapping) and "name" in node[field] else set()
+            return here.union(*(walk(value) for value in node.values()))
+
+        return walk(self.body.get("spec", {}))
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Cycle until the account is gone."""
+        series = self._tools.metrics.open(self.uid, self.namespace, self.name)
+        due = self._tools.clock.monotonic() if self._fresh else self._next_due()
+        try:
+            while True:
+                await self._sleep_until(due, series)
+                triggers, self._triggers = self._triggers, set()
+                async with self._tools.slots:
+                    self._started = self._tools.clock.monotonic()
+                    await self._guarded_turn(series, triggers)
+                due = self._next_due()
+        except Gone:
+            self._log.info("account is gone")
+        finally:
+            self._tools.metrics.forget(self.uid)
+            self._tools.sides.forget(self.uid)
+
+    async def _sleep_until(self, due: float, series: AccountSeries) -> None:
+        """Wait for the next cycle or a trigger; long intervals still count standing findings every minute."""
+        while (left := self._wake_at(due) - self._tools.clock.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(left, HOUSEKEEPING)):
+                    await self._wake.wait()
+                self._wake.clear()
+            except TimeoutError:
+                series.recount(self._state.tracks, self._tools.clock.monotonic())
+
+    def _wake_at(self, due: float) -> float:
+        """Triggers come at most every second; a changed belief costs the exchange's budget, so it waits longer."""
+        if not self._triggers:
+            return due
+        spacing = MINIMUM_SPACING
+        if self._triggers == {Trigger.BELIEF}:
+            spacing = max(spacing, self._interval() / 3)
+        return min(due, self._started + spacing)
+
+    def _next_due(self) -> float:
+        """The next tick of this account's own phase, so that accounts spread over the interval."""
+        interval = self._interval()
+        phase = int(hashlib.sha256(self.uid.encode()).hexdigest()[:8], 16) / 2**32 * interval
+        now = self._tools.clock.monotonic()
+        return now + (interval - (now - phase) % interval)
+
+    def _interval(self) -> float:
+        try:
+            return min(api.Duration(self.body["spec"]["interval"]).seconds, 86_400.0) or HOUSEKEEPING
+        except (KeyError, TypeError, ValueError):
+            return HOUSEKEEPING
+
+    async def _guarded_turn(self, series: AccountSeries, triggers: set[Trigger]) -> None:
+        try:
+            await self._turn(series, triggers)
+        except (Gone, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug in one cycle must not end the loop
+            # The text and locals of an unknown error may hold what must not be logged; its place may not.
+            place = "?"
+            trace = error.__traceback__
+            while trace is not None:
+                place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"
+                trace = trace.tb_next
+            series.errors[Reason.INTERNAL.label] += 1
+            self._log.error("cycle failed", error=type(error).__name__, place=place)
+
+    async def _turn(self, series: AccountSeries, triggers: set[Trigger]) -> None:
+        tools = self._tools
+        account, invalid = self._parsed()
+        policy = _policy(account.spec) if account else Policy()
+        series.stale_after = policy.stale_after
+        off = not tools.settings.sync_enabled
+        series.suspended = off or (account is not None and account.spec.suspend)
+        base = Outlook(
+            disabled=off, suspended=account.spec.suspend if account else False, invalid=invalid, observed=self._observed
+        )
+        wishes = self._wishes(account)
+        if account is None or series.suspended:
+            await self._report(self._follow(idle(self._state, policy, wishes, tools.clock), series), base, handled=True)
+            return
+        if self._state.created or Trigger.PEOPLE in triggers:
+            created = self._state.created
+            followed = self._follow(idle(self._state, policy, wishes, tools.clock), series)
+            if created or followed.decision.transitions or followed.decision.refusal:
+                await self._report(followed, self._now(base, policy, account.spec), handled=False)
+        started = time.perf_counter()
+        exchange, bot = await tools.sides.of(account)
+        cycle = await run(self._state, policy, self._wishes(account), exchange, bot, tools.clock, since=self._began)
+        self._follow(cycle, series)
+        tools.metrics.cycle_duration.observe(time.perf_counter() - started)
+        for finding in cycle.outcome.confirmed:
+            track = cycle.state.tracks[finding.key]
+            tools.metrics.detection_latency.observe((track.last_seen - track.first_seen) / 1000)
+        self._observed = True
+        self._exchange_failing = _failing(self._exchange_failing, cycle.exchange)
+        self._bot_failing = _failing(self._bot_failing, cycle.bot)
+        series.record(cycle, tools.clock.monotonic())
+        await self._report(cycle, self._now(replace(base, observed=True), policy, account.spec), handled=True)
+        rejected = cycle.exchange is not None and cycle.exchange.reason is Reason.CREDENTIALS_REJECTED
+        if rejected and await tools.sides.rotated(account):
+            self.wake(Trigger.SECRET)
+
+    def _follow(self, cycle: Cycle, series: AccountSeries) -> Cycle:
+        """Make what `cycle` decided our own."""
+        self._state = cycle.state
+        self._handled_resume = _annotation(self.body, RESUME)
+        series.stand(self._state.tracks, self._state.holds)
+        return cycle
+
+    # --- what is known -----------------------------------------------------------------------------------------------
+
+    def _parsed(self) -> tuple[api.TradingAccount | None, Failure | None]:
+        """The object as models; on the first call also what its status remembers."""
+        if not self._restored:
+            self._status = api.parse_status(self.body)
+            self._state = written.restore(self._status, self._tools.clock.monotonic())
+            self._handled_resume = self._status.last_handled_resume or ""
+            if self._status.observed_generation is not None:
+                self._written = written.significant(self._status.dump())
+            self._restored = True
+        try:
+            return api.TradingAccount.parse({**self.body, "status": {}}), None
+        except ConfigurationError as error:
+            return None, Failure.of(error)
+
+    def _wishes(self, account: api.TradingAccount | None) -> Wishes:
+        resume = _annotation(self.body, RESUME)
+        spec = self.body.get("spec", {})
+        return Wishes(
+            paused=account.spec.paused if account else spec.get("paused") is True,
+            pause_reason=account.spec.pause_reason if account else "",
+            resume=resume if resume != self._handled_resume else "",
+        )
+
+    def _now(self, base: Outlook, policy: Policy, spec: api.TradingAccountSpec) -> Outlook:
+        drift = [
+            track.finding
+            for track in self._state.tracks.values()
+            if track.confirmed and track.finding.rule is not Rule.TIMESTAMP_REGRESSION
+        ]
+        return replace(
+            base,
+            exchange=self._exchange_failing,
+            bot=self._bot_failing,
+            sync=self._sync(drift, 2 * spec.interval.seconds + policy.timeout),
+            drift=_drift(drift),
+        )
+
+    def _sync(self, drift: list[Finding], patience: float) -> api.Sync:
+        judged_at = self._state.judged_at
+        sides = [side for side in (self._exchange_failing, self._bot_failing) if side is not None]
+        if judged_at is None and self._status.sync and not any(side.counts for side in sides):
+            return api.Sync(self._status.sync)  # of before a restart, until this process knows better
+        late = judged_at is None or self._tools.clock.monotonic() - judged_at > patience
+        if late or any(side.failure.permanent for side in sides):
+            return api.Sync.UNKNOWN
+        return api.Sync.OUT_OF_SYNC if drift else api.Sync.IN_SYNC
+
+    # --- what is written ---------------------------------------------------------------------------------------------
+
+    async def _report(self, cycle: Cycle, outlook: Outlook, *, handled: bool) -> None:
+        """Write the status where it is due, then tell people what changed."""
+        before = self._status
+        told = list(cycle.decision.transitions)
+        refusal = cycle.decision.refusal
+        for _ in range(WRITE_TRIES):
+            status = self._composed(outlook, told, handled=handled)
+            document = written.fitted(status.dump())
+            weighty = written.significant(document)
+            now = self._tools.clock.monotonic()
+            if weighty == self._written and now - self._written_at < self._heartbeat():
+                break
+            try:
+                applied = await self._tools.kube.apply_status(
+                    self.namespace, self.name, self.body["metadata"]["resourceVersion"], document
+                )
+            except KubeError as error:
+                if error.status == NOT_FOUND:
+                    raise Gone from None
+                self._tools.metrics.status_writes.labels("conflict" if error.status == CONFLICT else "error").inc()
+                if error.status != CONFLICT:
+                    self._log.warning("status not written", status=error.status)
+                    await asyncio.sleep(0.5)
+                    continue
+                cycle = await self._decide_again(cycle)
+                told += cycle.decision.transitions
+                continue
+            self._tools.metrics.status_writes.labels("ok").inc()
+            self._written, self._written_at, self._status = weighty, now, status
+            self.body = applied
+            break
+        await self._tell(cycle, told, refusal, before)
+
+    async def _decide_again(self, cycle: Cycle) -> Cycle:
+        """The object changed since it was read: read it, and follow what people ask for now."""
+        try:
+            body = await self._tools.kube.account(self.namespace, self.name)
+        except KubeError as error:
+            if error.status == NOT_FOUND:
+                raise Gone from None
+            return cycle
+        if body["metadata"]["uid"] != self.uid:
+            raise Gone
+        self.update(body)
+        account, _ = self._parsed()
+        policy = _policy(account.spec) if account else Policy()
+        again = idle(self._state, policy, self._wishes(account), self._tools.clock)
+        self._state, self._handled_resume = again.state, _annotation(self.body, RESUME)
+        return replace(cycle, state=again.state, decision=again.decision)
+
+    def _composed(self, outlook: Outlook, told: list[Any], *, handled: bool) -> api.TradingAccountStatus:
+        state = self._state
+        now = written.moment(self._tools.clock.now_ms())
+        generation = int(self.body["metadata"].get("generation", 0))
+        outlook = replace(outlook, holds={hold.source: hold.message for hold in state.holds.values()})
+        requested = _annotation(self.body, REQUESTED_AT)
+        return api.TradingAccountStatus(
+            observed_generation=generation,
+            paused=bool(state.holds),
+            paused_by=",".join(sorted(state.holds)),
+            holds=tuple(written.holds(state)),
+            acknowledged=tuple(written.acknowledged(state)),
+            sync=outlook.sync,
+            last_report_time=now,
+            last_handled_reconcile_at=requested if handled else self._status.last_handled_reconcile_at,
+            last_handled_resume=self._handled_resume or None,
+            snapshot=written.snapshot(state) or self._status.snapshot,
+            watermarks=written.watermarks(state),
+            findings=written.findings(state),
+            history=written.history(self._status.history, told, now),
+            conditions=tuple(conditions(outlook, self._status.conditions, generation=generation, now=now)),
+        )
+
+    def _heartbeat(self) -> float:
+        try:
+            return written.heartbeat_after(api.Duration(self.body["spec"]["staleAfter"]).seconds)
+        except (KeyError, TypeError, ValueError):
+            return written.heartbeat_after(300)
+
+    async def _tell(self, cycle: Cycle, transitions: list[Any], refusal: str, before: api.TradingAccountStatus) -> None:
+        """Events: what was confirmed and resolved, holds, a refused resume, and what stopped or began to work."""
+
+        async def tell(reason: str, note: str, *, warning: bool, action: str) -> None:
+            await self._tools.events.tell(self.body, warning=warning, reason=reason, action=action, note=note)
+
+        for rule in sorted({finding.rule for finding in cycle.outcome.confirmed}):
+            found = [finding for finding in cycle.outcome.confirmed if finding.rule is rule]
+            await tell(rule, _drift(found), warning=True, action="Compare")
+        if cycle.outcome.resolved:
+            await tell("DriftResolved", _drift(list(cycle.outcome.resolved)), warning=False, action="Compare")
+        for transition in transitions:
+            verb = "raised" if transition.raised else "lifted"
+            reason = f"Hold{verb.capitalize()}"
+            note = f"{transition.source} hold {verb}: {transition.message}"
+            hold = self._state.holds.get(transition.source)
+            if transition.raised and hold is not None and hold.digest:
+                note += (
+                    f". To resume over it: kubectl annotate --overwrite -n {self.namespace} ta {self.name}"
+                    f" {RESUME}={hold.digest}"
+                )
+            await tell(reason, note, warning=transition.raised, action="Hold")
+        if refusal:
+            await tell("ResumeRefused", refusal, warning=True, action="Resume")
+        await self._tell_conditions(before, tell)
+
+    async def _tell_conditions(self, before: api.TradingAccountStatus, tell: Any) -> None:
+        old = {condition.type: condition for condition in before.conditions}
+        said: set[str] = set()
+        for kind in ("CredentialsValid", "BotReachable", "Ready"):
+            new = next((condition for condition in self._status.conditions if condition.type == kind), None)
+            was = old.get(kind)
+            if new is None or (was is not None and (was.status, was.reason) == (new.status, new.reason)):
+                continue
+            if new.status == "False" and new.reason not in said:
+                said.add(new.reason)
+                await tell(new.reason, new.message, warning=True, action="Sync")
+            elif new.status == "True" and was is not None and was.status == "False":
+                await tell(f"{kind}Again", new.message, warning=False, action="Sync")
+
+
+def _asked(body: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What people say through the object."""
+    return (
+        body["metadata"].get("generation"),
+        _annotation(body, REQUESTED_AT),
+        _annotation(body, RESUME),
+    )
+
+
+def _annotation(body: Mapping[str, Any], name: str) -> str:
+    return str((body["metadata"].get("annotations") or {}).get(name, ""))[:64]
+
+
+def _version(body: Mapping[str, Any]) -> int:
+    """Resource versions of one resource are comparable numbers."""
+    text = str(body["metadata"].get("resourceVersion", "0"))
+    return int(text) if text.isdigit() else 0
+
+
+def _failing(before: Failing | None, failure: Failure | None) -> Failing | None:
+    if failure is None:
+        return None
+    return Failing(failure, before.streak + 1 if before is not None else 1)
+
+
+def _drift(findings: list[Finding]) -> str:
+    if not findings:
+        return ""
+    worst = sorted(findings, key=lambda finding: (-finding.severity, -finding.notional, finding.key))
+    more = f"; and {len(worst) - 1} more" if len(worst) > 1 else ""
+    return f"{worst[0].rule}: {worst[0].message}{more}"
+
+
+def _policy(spec: api.TradingAccountSpec) -> Policy:
+    pause_at = spec.remediation.pause_at.value
+    return Policy(
+        mode=Mode(spec.remediation.mode.value),
+        pause_at=None if pause_at == "never" else Severity[pause_at.upper()],
+        order_id_prefix=spec.bot.order_id_prefix,
+        symbols=tuple(spec.exchange.symbols),
+        position_tolerance=spec.tolerances.position,
+        balance_tolerances={row.asset: row.tolerance for row in spec.tolerances.balances},
+        order_grace_ms=spec.tolerances.order_grace.milliseconds,
+        confirmations=spec.tolerances.confirmations,
+        timeout=spec.effective_timeout(),
+        stale_after=spec.stale_after.seconds,
+        belief_stale_after_ms=spec.bot.stale_after.milliseconds,
+    )

@@ -1,0 +1,166 @@
+"""Conditions by one table: what each says, and when.
+
+In:  an `Outlook`, what is known of an account now, and the conditions that stand. Out: the conditions to write.
+
+`Ready` says that the loop works; drift lives in `InSync`, because tools read Ready=False as in progress. Stalled and
+Reconciling exist only while they are True. A single failure of a side that may pass by itself changes nothing yet:
+`Failing` says how often in a row it failed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from accountsync.api.v1alpha1 import Condition, Sync
+from accountsync.cycle import Failure
+from accountsync.errors import CREDENTIAL_REASONS, Reason
+
+PATIENCE = 2
+SPEC_REASONS = frozenset(
+    {
+        Reason.UNKNOWN_EXCHANGE,
+        Reason.ENDPOINT_NOT_ALLOWED,
+        Reason.UNKNOWN_SYMBOL,
+        Reason.SPEC_INVALID,
+        Reason.BOT_ADDRESS_NOT_ALLOWED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A failure and how many cycles in a row it has lasted."""
+
+    failure: Failure
+    streak: int
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is worth telling a person."""
+        return self.failure.permanent or self.streak >= PATIENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is known of an account. `observed`: at least one cycle has run since this process knows the account."""
+
+    observed: bool = False
+    disabled: bool = False
+    suspended: bool = False
+    invalid: Failure | None = None
+    exchange: Failing | None = None
+    bot: Failing | None = None
+    sync: Sync = Sync.UNKNOWN
+    drift: str = ""
+    holds: Mapping[str, str] = field(default_factory=dict)
+
+
+Verdict = tuple[str, str, str]
+"""Status, reason, message."""
+
+
+def _ready(outlook: Outlook) -> Verdict | None:
+    if outlook.invalid is not None:
+        return "False", outlook.invalid.reason, outlook.invalid.message
+    if outlook.disabled:
+        return "False", "SyncDisabled", "GRINDER_ACCOUNT_SYNC_ENABLED is false: the operator syncs no account"
+    if outlook.suspended:
+        return "True", "Suspended", "spec.suspend is true: nothing is read, and what was held stays held"
+    failing = [side for side in (outlook.exchange, outlook.bot) if side is not None]
+    for side in failing:
+        if side.counts:
+            return "False", side.failure.reason, side.failure.message
+    if failing or not outlook.observed:
+        return None  # a first failure: what stood stands
+    return "True", "Synced", "the account is read and judged"
+
+
+def _in_sync(outlook: Outlook) -> Verdict | None:
+    if outlook.sync is Sync.IN_SYNC:
+        return "True", "InSync", "exchange and bot agree"
+    if outlook.sync is Sync.OUT_OF_SYNC:
+        return "False", "DriftConfirmed", outlook.drift
+    if outlook.invalid is not None:
+        return "Unknown", outlook.invalid.reason, outlook.invalid.message
+    if outlook.disabled or outlook.suspended:
+        return "Unknown", "SyncDisabled" if outlook.disabled else "Suspended", "nothing is judged"
+    for side in (outlook.exchange, outlook.bot):
+        if side is not None:
+            return "Unknown", side.failure.reason, side.failure.message
+    return "Unknown", "NotJudged", "no cycle has judged the account yet"
+
+
+def _paused(outlook: Outlook) -> Verdict | None:
+    if not outlook.holds:
+        return "False", "NoHold", "the bot may trade"
+    return "True", "Held", "; ".join(f"{source}: {message}" for source, message in outlook.holds.items())
+
+
+def _credentials_valid(outlook: Outlook) -> Verdict | None:
+    side = outlook.exchange
+    if side is not None and side.failure.reason in CREDENTIAL_REASONS:
+        return "False", side.failure.reason, side.failure.message
+    if outlook.observed and side is None and not outlook.suspended and not outlook.disabled:
+        return "True", "Accepted", "the exchange accepts the key"
+    return None
+
+
+def _bot_reachable(outlook: Outlook) -> Verdict | None:
+    side = outlook.bot
+    if side is not None:
+        return ("False", side.failure.reason, side.failure.message) if side.counts else None
+    if outlook.observed and not outlook.suspended and not outlook.disabled:
+        return "True", "StateRead", "the bot's state is read and counts"
+    return None
+
+
+def _stalled(outlook: Outlook) -> Verdict | None:
+    failures = [outlook.invalid, *(side.failure for side in (outlook.exchange, outlook.bot) if side)]
+    for failure in failures:
+        if failure is not None and failure.reason in SPEC_REASONS:
+            return "True", failure.reason, failure.message
+    return None
+
+
+def _reconciling(outlook: Outlook) -> Verdict | None:
+    if outlook.observed or outlook.disabled or outlook.suspended or outlook.invalid:
+        return None
+    return "True", "FirstCycle", "the first cycle has not ended yet"
+
+
+TABLE: Sequence[tuple[str, bool, Callable[[Outlook], Verdict | None]]] = (
+    # type, whether it stays when its rule says nothing, rule
+    ("Ready", True, _ready),
+    ("InSync", True, _in_sync),
+    ("Paused", True, _paused),
+    ("CredentialsValid", True, _credentials_valid),
+    ("BotReachable", True, _bot_reachable),
+    ("Stalled", False, _stalled),
+    ("Reconciling", False, _reconciling),
+)
+
+
+def conditions(outlook: Outlook, standing: Sequence[Condition], *, generation: int, now: datetime) -> list[Condition]:
+    """The conditions now. A condition keeps its transition time while its status stays."""
+    before = {condition.type: condition for condition in standing}
+    after = []
+    for kind, lasting, rule in TABLE:
+        old = before.get(kind)
+        verdict = rule(outlook)
+        if verdict is None and lasting:
+            verdict = (old.status, old.reason, old.message) if old else ("Unknown", "NotJudged", "not known yet")
+        if verdict is None:
+            continue
+        status, reason, message = verdict
+        since = old.last_transition_time if old is not None and old.status == status else now
+        after.append(
+            Condition(
+                type=kind,
+                status=status,
+                reason=str(reason),
+                message=message,
+                observed_generation=generation,
+                last_transition_time=since,
+            )
+        )
+    return after

@@ -1,0 +1,83 @@
+"""Events through events.k8s.io, with series: the same thing said again advances a count instead of a new Event.
+
+An Event that can't be written is logged and dropped: the status says the same, and the loop must go on.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from accountsync.api.caps import clip
+from accountsync.api.v1alpha1 import API_VERSION, KIND
+from accountsync.controller.kube import NOT_FOUND, Kube, KubeError
+from accountsync.ports import Clock
+
+SERIES_SECONDS = 360.0
+NOTE_CAP = 1000
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Series:
+    name: str
+    count: int
+    at: float
+
+
+class Events:
+    """Tells people of an account what happened, once."""
+
+    def __init__(self, kube: Kube, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._series: dict[tuple[str, str, str], _Series] = {}
+
+    async def tell(self, about: Mapping[str, Any], *, warning: bool, reason: str, action: str, note: str) -> None:
+        """Write one Event about the object whose body is `about`. `note` is for a person."""
+        metadata = about["metadata"]
+        key = (metadata["uid"], reason, note)
+        series = self._series.get(key)
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        try:
+            if series is not None and self._clock.monotonic() - series.at < SERIES_SECONDS:
+                series.count += 1
+                series.at = self._clock.monotonic()
+                body = {"series": {"count": series.count, "lastObservedTime": stamp}}
+                await self._kube.patch_event(metadata["namespace"], series.name, body)
+                return
+            name = await self._kube.create_event(
+                metadata["namespace"],
+                {
+                    "metadata": {"generateName": f"{metadata['name']}."[:240], "namespace": metadata["namespace"]},
+                    "eventTime": stamp,
+                    "type": "Warning" if warning else "Normal",
+                    "reason": reason,
+                    "action": action,
+                    "note": clip(note, NOTE_CAP),
+                    "reportingController": "accountsync.dev/operator",
+                    "reportingInstance": os.environ.get("POD_NAME") or socket.gethostname(),
+                    "regarding": {
+                        "apiVersion": API_VERSION,
+                        "kind": KIND,
+                        "name": metadata["name"],
+                        "namespace": metadata["namespace"],
+                        "uid": metadata["uid"],
+                        "resourceVersion": metadata["resourceVersion"],
+                    },
+                },
+            )
+            self._remember(key, _Series(name, 1, self._clock.monotonic()))
+        except KubeError as error:
+            if error.status == NOT_FOUND:
+                self._series.pop(key, None)
+            log.warning("event not written", reason=reason, account=metadata["name"], status=error.status)
+
+    def _remember(self, key: tuple[str, str, str], series: _Series) -> None:
+        now = self._clock.monotonic()
+        self._series = {k: s for k, s in self._series.items() if now - s.at < SERIES_SECONDS}
+        self._series[key] = series

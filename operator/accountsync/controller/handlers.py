@@ -1,0 +1,95 @@
+"""kopf's calls, translated into ours; the only module that imports kopf. No logic here.
+
+`kopf run -m accountsync.controller` registers through the package; `accountsync operator` calls `serve`.
+"""
+
+import logging
+from typing import Any
+
+import kopf
+
+from accountsync.api.v1alpha1 import GROUP, PLURAL, VERSION
+from accountsync.controller.operator import Operator
+from accountsync.controller.settings import Settings
+
+USE_LABEL = f"{GROUP}/use"
+
+
+def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:  # noqa: C901 - a list of handlers
+    """Register all handlers of one operator in `registry`."""
+    operator = Operator(settings)
+
+    @kopf.on.startup(registry=registry)
+    async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
+        configure(settings)
+        await operator.start()
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        await operator.stop()
+
+    @kopf.on.login(registry=registry, id="service-account", errors=kopf.ErrorsMode.IGNORED)
+    def login_in_cluster(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs)
+
+    @kopf.on.login(registry=registry, id="kubeconfig", errors=kopf.ErrorsMode.IGNORED)
+    def login_outside(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.probe(registry=registry, id="ready")
+    def ready(**_: Any) -> bool:
+        return operator.ready
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def account(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        if operator.manager is not None:
+            operator.manager.account(type, dict(body))
+
+    if settings.watch_secrets:
+
+        @kopf.on.event("v1", "secrets", registry=registry)
+        async def secret(namespace: str | None, name: str, type: str | None, **_: Any) -> None:  # noqa: A002
+            if operator.manager is not None and type is not None:
+                operator.manager.secret(namespace or "", name)
+
+    if settings.watch_configmaps:
+
+        @kopf.on.event("v1", "configmaps", registry=registry)
+        async def configmap(namespace: str | None, name: str, type: str | None, **_: Any) -> None:  # noqa: A002
+            if operator.manager is not None and type is not None:
+                operator.manager.configmap(namespace or "", name)
+
+    return operator
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Let kopf do no more than watch: post nothing, keep nothing in objects, peer with nobody."""
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.persistence.finalizer = f"{GROUP}/finalizer"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.watching.server_timeout = 300
+    settings.watching.inactivity_timeout = 330
+    # Server-side: a trade key never enters a watch.
+    settings.watching.label_selectors["v1", "secrets"] = f"{USE_LABEL} in (exchange-read, bot)"
+    settings.watching.label_selectors["v1", "configmaps"] = f"{USE_LABEL}=bot-state"
+
+
+async def serve(settings: Settings) -> None:
+    """Run the operator until it is told to stop."""
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    registry = kopf.OperatorRegistry()
+    register(registry, settings)
+    await kopf.operator(
+        registry=registry,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+        standalone=True,
+    )
+
+
+def register_default() -> None:
+    """Register in kopf's default registry, with the settings of the environment."""
+    register(kopf.get_default_registry(), Settings.from_env())

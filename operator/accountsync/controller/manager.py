@@ -1,0 +1,58 @@
+"""All accounts: which there are, and which of them an event concerns."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from accountsync.controller.account import AccountLoop, Tools, Trigger
+
+
+class Manager:
+    """Holds a loop for each TradingAccount. Its own store: events of objects come in, tasks come and go."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._loops: dict[str, AccountLoop] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def account(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """A TradingAccount was listed (None), added, modified or deleted."""
+        uid = body["metadata"]["uid"]
+        if kind == "DELETED":
+            task = self._tasks.get(uid)
+            if task is not None:
+                task.cancel()
+            return
+        loop = self._loops.get(uid)
+        if loop is not None:
+            loop.update(body)
+            return
+        # An account that was never reported on is judged at once; the others wait for their phase.
+        fresh = "observedGeneration" not in (body.get("status") or {})
+        loop = self._loops[uid] = AccountLoop(body, self._tools, fresh=fresh)
+        task = self._tasks[uid] = asyncio.create_task(loop.run(), name=f"account {loop.namespace}/{loop.name}")
+        task.add_done_callback(lambda _: self._ended(uid))
+
+    def secret(self, namespace: str, name: str) -> None:
+        """A Secret changed: what is kept of it is dropped, and the accounts that name it run."""
+        self._tools.sides.forget_secret(namespace, name)
+        for loop in self._loops.values():
+            if loop.namespace == namespace and loop.uses_secret(name):
+                loop.wake(Trigger.SECRET)
+
+    def configmap(self, namespace: str, name: str) -> None:
+        """A ConfigMap with a bot's state changed."""
+        for loop in self._loops.values():
+            if loop.namespace == namespace and loop.uses_configmap(name):
+                loop.wake(Trigger.BELIEF)
+
+    def _ended(self, uid: str) -> None:
+        self._tasks.pop(uid, None)
+        self._loops.pop(uid, None)
+
+    async def close(self) -> None:
+        """End all loops."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

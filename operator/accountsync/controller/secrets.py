@@ -1,0 +1,66 @@
+"""Secrets that accounts name, each kept in memory for at most a minute and dropped at once when it changes.
+
+Invariants: a Secret is of the account's own namespace and carries the label that says what it is for, so that a key
+of one use can't be sent to another's address. Nothing is written to disk, and no value goes into an error.
+"""
+
+from collections.abc import Mapping
+
+from accountsync.controller.kube import FORBIDDEN, NOT_FOUND, Kube, KubeError, Secret
+from accountsync.errors import ConfigurationError, Reason, Unobserved
+from accountsync.ports import Clock
+
+KEEP_SECONDS = 60.0
+EXCHANGE_READ = "exchange-read"
+BOT = "bot"
+
+
+class SecretStore:
+    """Reads Secrets by name; `forget` makes the next read a fresh one."""
+
+    def __init__(self, kube: Kube, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._kept: dict[tuple[str, str], tuple[float, Secret]] = {}
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Drop what is kept of a Secret."""
+        self._kept.pop((namespace, name), None)
+
+    async def read(self, namespace: str, name: str, use: str, field: str) -> Mapping[str, str]:
+        """The entries of a Secret labelled for `use`; `field` is the path in the spec that names it.
+
+        Raises ConfigurationError that says what to do, or Unobserved where the API server did not answer.
+        """
+        secret = await self._secret(namespace, name, field)
+        if secret.use != use:
+            raise ConfigurationError(
+                Reason.SECRET_NOT_LABELLED,
+                f"{field}: Secret {name} is not labelled for this use: kubectl label secret -n {namespace} {name}"
+                f" accountsync.dev/use={use}",
+            )
+        return secret.data
+
+    async def _secret(self, namespace: str, name: str, field: str) -> Secret:
+        kept = self._kept.get((namespace, name))
+        if kept is not None and self._clock.monotonic() - kept[0] < KEEP_SECONDS:
+            return kept[1]
+        try:
+            secret = await self._kube.secret(namespace, name)
+        except KubeError as error:
+            if error.status == NOT_FOUND:
+                self.forget(namespace, name)
+                raise ConfigurationError(
+                    Reason.SECRET_NOT_FOUND, f"{field}: there is no Secret {name} in namespace {namespace}: create it"
+                ) from None
+            if error.status == FORBIDDEN:
+                self.forget(namespace, name)
+                raise ConfigurationError(
+                    Reason.SECRET_FORBIDDEN,
+                    f"{field}: the operator may not read Secret {name} in namespace {namespace}: bind its Role there",
+                ) from None
+            if kept is not None:
+                return kept[1]
+            raise Unobserved(Reason.API_SERVER_UNAVAILABLE, f"{field}: the API server did not answer") from None
+        self._kept[namespace, name] = (self._clock.monotonic(), secret)
+        return secret

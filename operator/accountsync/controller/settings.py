@@ -1,0 +1,58 @@
+"""How an operator process is set up: from the environment, so that `kopf run` and `accountsync operator` agree."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TRUTHY = frozenset({"1", "true", "yes", "on"})
+FALSY = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`namespaces` empty: the whole cluster. `port` 0: any free one. `sync_enabled` False switches all syncing off."""
+
+    namespaces: tuple[str, ...] = ()
+    host: str = "0.0.0.0"  # noqa: S104 - a pod's probes and Prometheus come from outside
+    port: int = 9090
+    allowed_endpoints: tuple[str, ...] = ()
+    allowed_bot_urls: tuple[str, ...] = ()
+    watch_secrets: bool = True
+    watch_configmaps: bool = True
+    max_concurrent: int = 512
+    sync_enabled: bool = True
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+        """Read ACCOUNTSYNC_* and GRINDER_ACCOUNT_SYNC_ENABLED. Raises ValueError that names the variable."""
+
+        def flag(name: str, *, default: bool) -> bool:
+            text = env.get(name, "").strip().lower()
+            if not text:
+                return default
+            if text in TRUTHY | FALSY:
+                return text in TRUTHY
+            raise ValueError(f"{name}: expected one of {', '.join(sorted(TRUTHY | FALSY))}")
+
+        def words(name: str) -> tuple[str, ...]:
+            return tuple(env.get(name, "").replace(",", " ").split())
+
+        def number(name: str, default: int, low: int, high: int) -> int:
+            text = env.get(name, "").strip()
+            if not text:
+                return default
+            if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+                raise ValueError(f"{name}: expected a whole number from {low} to {high}")
+            return int(text)
+
+        return cls(
+            namespaces=words("ACCOUNTSYNC_NAMESPACES"),
+            host=env.get("ACCOUNTSYNC_HOST") or "0.0.0.0",  # noqa: S104
+            port=number("ACCOUNTSYNC_PORT", 9090, 0, 65535),
+            allowed_endpoints=words("ACCOUNTSYNC_ALLOWED_ENDPOINTS"),
+            allowed_bot_urls=words("ACCOUNTSYNC_ALLOWED_BOT_URLS"),
+            watch_secrets=flag("ACCOUNTSYNC_WATCH_SECRETS", default=True),
+            watch_configmaps=flag("ACCOUNTSYNC_WATCH_CONFIGMAPS", default=True),
+            max_concurrent=number("ACCOUNTSYNC_MAX_CONCURRENT", 512, 1, 100_000),
+            sync_enabled=flag("GRINDER_ACCOUNT_SYNC_ENABLED", default=True),
+        )

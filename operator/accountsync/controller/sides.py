@@ -1,0 +1,176 @@
+"""The two sides of an account, made from its spec: the exchange with its key, and the bot's state.
+
+A side that can't be made is one that raises why when it is asked: the cycle then treats it as Unknown, like any other
+failure. An exchange client lives as long as its spec and its key stay the same.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from accountsync.api.v1alpha1 import TradingAccount
+from accountsync.bot.address import AddressPolicy
+from accountsync.bot.configmap import ConfigMapState
+from accountsync.bot.http import HttpState, open_session
+from accountsync.controller.kube import FORBIDDEN, NOT_FOUND, Kube, KubeError
+from accountsync.controller.secrets import BOT, EXCHANGE_READ, SecretStore
+from accountsync.controller.settings import Settings
+from accountsync.domain.account import AccountSnapshot, Order
+from accountsync.domain.expected import ExpectedState
+from accountsync.errors import AccountSyncError, BeliefUnobserved, Reason
+from accountsync.exchange.ccxt_exchange import CcxtExchange
+from accountsync.exchange.endpoint import EndpointPolicy
+from accountsync.exchange.venue import Venues
+from accountsync.ports import BotState, Clock, Exchange
+
+READ_SECRET = "spec.credentials.read.secretRef"  # noqa: S105 - a path
+BOT_SECRET = "spec.bot.state.http.secretRef"  # noqa: S105
+
+
+class Unavailable:
+    """Stands for a side that can't be made: raises why."""
+
+    def __init__(self, error: AccountSyncError) -> None:
+        self._error = error
+
+    async def snapshot(self, symbols: Sequence[str] = ()) -> AccountSnapshot:  # noqa: ARG002
+        """Raise."""
+        raise self._error
+
+    async def find_order(self, *, symbol: str, order_id: str = "", client_id: str = "") -> Order | None:  # noqa: ARG002
+        """Raise."""
+        raise self._error
+
+    def canonical_symbol(self, text: str) -> str:
+        """No symbol is known."""
+        raise KeyError(text)
+
+    async def read(self) -> ExpectedState:
+        """Raise."""
+        raise self._error
+
+
+@dataclass(slots=True)
+class _Made:
+    recipe: tuple[object, ...]
+    exchange: CcxtExchange
+
+
+class Sides:
+    """Makes and keeps the sides of all accounts."""
+
+    def __init__(self, settings: Settings, kube: Kube, clock: Clock) -> None:
+        self._kube = kube
+        self._secrets = SecretStore(kube, clock)
+        self._venues = Venues(endpoints=EndpointPolicy(settings.allowed_endpoints), clock=clock)
+        self._addresses = AddressPolicy(settings.allowed_bot_urls)
+        self._session: aiohttp.ClientSession | None = None
+        self._made: dict[str, _Made] = {}
+
+    async def of(self, account: TradingAccount) -> tuple[Exchange, BotState]:
+        """Exchange and bot of `account`."""
+        exchange: Exchange
+        bot: BotState
+        try:
+            exchange = await self._exchange(account)
+        except AccountSyncError as error:
+            exchange = Unavailable(error)
+        try:
+            bot = self._bot(account)
+        except AccountSyncError as error:
+            bot = Unavailable(error)
+        return exchange, bot
+
+    async def rotated(self, account: TradingAccount) -> bool:
+        """After the exchange refused the key: read the Secret anew, and tell whether it holds another one."""
+        before = self._made.get(account.metadata.uid)
+        self.forget_secret(account.metadata.namespace, account.spec.credentials.read.secret_ref.name)
+        try:
+            await self._exchange(account)
+        except AccountSyncError:
+            return False
+        return self._made.get(account.metadata.uid) is not before
+
+    def forget_secret(self, namespace: str, name: str) -> None:
+        """A Secret changed."""
+        self._secrets.forget(namespace, name)
+
+    def forget(self, uid: str) -> None:
+        """An account is gone."""
+        self._made.pop(uid, None)
+
+    def budgets(self) -> Iterable[tuple[str, str, int, int]]:
+        """Request weight of each exchange in use: (exchange, egress, used, limit)."""
+        for venue in self._venues:
+            if venue.budget.limit is not None:
+                yield venue.exchange_id, self._venues.egress or "default", venue.budget.used, venue.budget.limit
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._venues.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _exchange(self, account: TradingAccount) -> CcxtExchange:
+        spec = account.spec
+        venue = self._venues.get(spec.exchange.id, sandbox=spec.exchange.sandbox, endpoint=spec.exchange.endpoint)
+        name = spec.credentials.read.secret_ref.name
+        keys = await self._secrets.read(account.metadata.namespace, name, EXCHANGE_READ, READ_SECRET)
+        recipe = (venue, tuple(sorted(keys.items())), spec.effective_timeout())
+        made = self._made.get(account.metadata.uid)
+        if made is None or made.recipe != recipe:
+            if made is not None:
+                await made.exchange.close()
+            made = _Made(recipe, CcxtExchange(venue, keys, timeout=spec.effective_timeout()))
+            self._made[account.metadata.uid] = made
+        return made.exchange
+
+    def _bot(self, account: TradingAccount) -> BotState:
+        state = account.spec.bot.state
+        namespace = account.metadata.namespace
+        if state.config_map is not None:
+            name = state.config_map.name
+            return ConfigMapState(
+                lambda: self._configmap(namespace, name), namespace=namespace, name=name, key=state.config_map.key
+            )
+        http = state.http
+        assert http is not None, "the model lets exactly one through"
+        if http.service is not None:
+            url = self._addresses.service(
+                namespace=namespace,
+                name=http.service.name,
+                port=http.service.port,
+                path=http.service.path,
+                scheme=http.service.scheme.value,
+            )
+            source = f"Service {namespace}/{http.service.name}"
+        else:
+            url = self._addresses.url(http.url or "")
+            source = "spec.bot.state.http.url"
+        if self._session is None:
+            self._session = open_session(self._addresses)
+        timeout = account.spec.effective_timeout()
+        if http.secret_ref is None:
+            return HttpState(self._session, url, source=source, timeout=timeout)
+        secret = http.secret_ref.name
+
+        async def credentials() -> Mapping[str, str]:
+            return await self._secrets.read(namespace, secret, BOT, BOT_SECRET)
+
+        return HttpState(self._session, url, source=source, timeout=timeout, secret=credentials, secret_name=secret)
+
+    async def _configmap(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        try:
+            return await self._kube.configmap(namespace, name)
+        except KubeError as error:
+            if error.status == NOT_FOUND:
+                return None
+            if error.status == FORBIDDEN:
+                raise BeliefUnobserved(
+                    Reason.STATE_FORBIDDEN,
+                    f"the operator may not read ConfigMap {namespace}/{name}: bind its Role in that namespace",
+                ) from None
+            raise BeliefUnobserved(
+                Reason.API_SERVER_UNAVAILABLE, f"the API server did not answer for ConfigMap {namespace}/{name}"
+            ) from None

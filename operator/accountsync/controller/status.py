@@ -1,0 +1,219 @@
+"""The resource's status: what is written of a `State`, and what is read back after a restart.
+
+Invariants: a status is always whole; it is written when something a person acts on changed, and as a heartbeat; it
+stays under 32 KiB. What is read back keeps holds, acknowledgements and first-seen times; counts start again.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from accountsync.api import v1alpha1 as api
+from accountsync.api.caps import ACKNOWLEDGED_CAP, FINDINGS_CAP, HISTORY_CAP
+from accountsync.cycle import State
+from accountsync.domain.catalogue import Rule, Severity
+from accountsync.domain.confirm import Track
+from accountsync.domain.detect import Finding
+from accountsync.domain.expected import BeliefMemory
+from accountsync.domain.holds import Hold, Signal, Source, Transition
+
+STATUS_BYTES = 24 * 1024
+
+
+def moment(ms: int) -> datetime:
+    """Unix ms as a time in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def milliseconds(time: datetime) -> int:
+    """A time as Unix ms."""
+    return int(time.timestamp() * 1000)
+
+
+def heartbeat_after(stale_after: float) -> float:
+    """Seconds between two heartbeats: a third of staleAfter, so that a reader sees a dead operator in time."""
+    return stale_after / 3
+
+
+def restore(status: api.TradingAccountStatus, monotonic: float) -> State:
+    """What a new process remembers of an account."""
+    tracks = {}
+    for item in status.findings.items if status.findings else ():
+        track = _track(item, monotonic)
+        if track is not None:
+            tracks[track.finding.key] = track
+    holds = {}
+    for held in status.holds:
+        source = Source(held.source)
+        reason = Signal(held.reason) if held.reason in set(Signal) else Signal.DRIFT
+        holds[source] = Hold(source, reason, held.message, milliseconds(held.since), held.base or "", tuple(held.keys))
+    watermarks = status.watermarks
+    return State(
+        tracks=tracks,
+        belief=BeliefMemory(boot_id=(watermarks.boot_id if watermarks else None) or ""),
+        holds=holds,
+        acknowledged={entry.key: entry.notional or Decimal(0) for entry in status.acknowledged},
+        timestamp=watermarks.snapshot if watermarks else None,
+        created=status.observed_generation is None,
+    )
+
+
+def _track(item: api.Finding, monotonic: float) -> Track | None:
+    try:
+        rule, severity = Rule(item.rule), Severity[item.severity.upper()]
+    except (ValueError, KeyError):
+        return None  # of a version that knew other kinds: it will be found again if it is still so
+    finding = Finding(
+        rule=rule,
+        severity=severity,
+        symbol=item.symbol,
+        id=item.id,
+        message=item.message,
+        expected=item.expected,
+        observed=item.observed,
+        notional=item.notional or Decimal(0),
+        own=severity is not Severity.WARNING,
+    )
+    return Track(
+        finding=finding,
+        first_seen=milliseconds(item.first_seen),
+        last_seen=milliseconds(item.last_seen),
+        since=monotonic,
+        changed=0,
+        confirmed=True,
+    )
+
+
+def holds(state: State) -> list[api.Hold]:
+    """The holds as the status lists them."""
+    return [
+        api.Hold(
+            source=hold.source,
+            reason=hold.reason,
+            message=hold.message,
+            since=moment(hold.since),
+            digest=hold.digest or None,
+            base=hold.base or None,
+            keys=hold.keys,
+        )
+        for _, hold in sorted(state.holds.items())
+    ]
+
+
+def findings(state: State) -> api.Findings:
+    """Exact counts of what is confirmed, and the worst in full."""
+    confirmed = [track for track in state.tracks.values() if track.confirmed]
+    worst = sorted(confirmed, key=lambda t: (-t.finding.severity, -t.finding.notional, t.finding.key))
+    return api.Findings(
+        total=len(confirmed),
+        confirmed=len(confirmed),
+        by_rule=dict(sorted(Counter(track.finding.rule.value for track in confirmed).items())),
+        items=tuple(_item(track) for track in worst[:FINDINGS_CAP]),
+    )
+
+
+def _item(track: Track) -> api.Finding:
+    finding = track.finding
+    return api.Finding(
+        rule=finding.rule,
+        severity=finding.severity.word,
+        symbol=finding.symbol,
+        id=finding.id,
+        state="Confirmed",
+        message=finding.message,
+        expected=finding.expected,
+        observed=finding.observed,
+        notional=finding.notional,
+        first_seen=moment(track.first_seen),
+        last_seen=moment(track.last_seen),
+        count=track.count,
+    )
+
+
+def snapshot(state: State) -> api.SnapshotSummary | None:
+    """The last good reading in numbers."""
+    if state.snapshot is None:
+        return None
+    return api.SnapshotSummary(
+        timestamp=moment(state.snapshot.timestamp),
+        positions=state.snapshot.held,
+        open_orders=len(state.snapshot.orders),
+        pending_notional=state.snapshot.pending_notional,
+    )
+
+
+def watermarks(state: State) -> api.Watermarks | None:
+    """How far both sides were read."""
+    if state.timestamp is None and not state.belief.boot_id:
+        return None
+    return api.Watermarks(snapshot=state.timestamp, boot_id=state.belief.boot_id or None)
+
+
+def acknowledged(state: State) -> list[api.Acknowledged]:
+    """Findings that a person resumed over, the largest first where there are too many."""
+    largest = sorted(state.acknowledged.items(), key=lambda entry: (-entry[1], entry[0]))[:ACKNOWLEDGED_CAP]
+    return [api.Acknowledged(key=key, notional=notional) for key, notional in largest]
+
+
+def history(
+    before: Sequence[api.Transition], transitions: Sequence[Transition], now: datetime
+) -> tuple[api.Transition, ...]:
+    """The last transitions, newest last."""
+    fresh = [
+        api.Transition(
+            time=now,
+            who="spec.paused"
+            if transition.source is Source.USER
+            else "person"
+            if _by_person(transition)
+            else "operator",
+            what=f"{'raised' if transition.raised else 'lifted'} {transition.source}",
+            why=transition.message,
+        )
+        for transition in transitions
+    ]
+    return (*before, *fresh)[-HISTORY_CAP:]
+
+
+def _by_person(transition: Transition) -> bool:
+    return transition.why is Signal.RESUMED
+
+
+def significant(status: dict[str, Any]) -> str:
+    """What of a status is worth a write at once: everything but what moves with each cycle."""
+    counted = status.get("findings", {})
+    return json.dumps(
+        {
+            "conditions": [(c["type"], c["status"], c["reason"]) for c in status.get("conditions", ())],
+            "holds": [(h["source"], h.get("digest"), h["reason"]) for h in status.get("holds", ())],
+            "acknowledged": [entry["key"] for entry in status.get("acknowledged", ())],
+            "history": status.get("history", ()),
+            "findings": [(f["rule"], f.get("symbol"), f.get("id"), f["severity"]) for f in counted.get("items", ())],
+            "total": counted.get("total", 0),
+            "bootId": status.get("watermarks", {}).get("bootId"),
+            **{
+                name: status.get(name)
+                for name in (
+                    "sync",
+                    "paused",
+                    "pausedBy",
+                    "observedGeneration",
+                    "lastHandledReconcileAt",
+                    "lastHandledResume",
+                )
+            },
+        },
+        sort_keys=True,
+    )
+
+
+def fitted(status: dict[str, Any]) -> dict[str, Any]:
+    """The status with as many of its listed findings as fit; the counts stay exact."""
+    items = status.get("findings", {}).get("items", [])
+    while items and len(json.dumps(status).encode()) > STATUS_BYTES:
+        items = items[: len(items) * 3 // 4]
+        status = {**status, "findings": {**status["findings"], "items": items}}
+    return status

@@ -1,0 +1,133 @@
+"""From differences to findings that can be trusted.
+
+In:  the tracks of earlier cycles and a `Detection`. Out: the tracks now, and which were confirmed and resolved.
+
+A difference is *open* at first sight, *confirmed* after grace and confirmations, *resolved* when a pass that could
+judge it no longer shows it. Invariants:
+1. A sighting counts only with a newer belief and a newer snapshot than the last one that counted.
+2. A sighting counts only when the belief is at least the grace younger than the exchange's last change of the object
+   (or than the first sight of its present state, where the exchange gives no time).
+3. Confirmation also takes the grace since first sight, on the monotonic clock.
+4. What a pass could not judge keeps its track as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from accountsync.domain.catalogue import CATALOGUE
+from accountsync.domain.detect import Detection, Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One finding over time. `*_seen` are wall-clock ms, `since` is monotonic seconds, `changed` exchange ms."""
+
+    finding: Finding
+    first_seen: int
+    last_seen: int
+    since: float
+    changed: int
+    count: int = 0
+    confirmed: bool = False
+    counted_as_of: int = -1
+    counted_timestamp: int = -1
+
+
+Tracks = Mapping[str, Track]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a pass was made. `as_of` is the belief's time (None: Unknown), `timestamp` the snapshot's, in ms."""
+
+    timestamp: int
+    as_of: int | None
+    now_ms: int
+    monotonic: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`tracks` hold all that stands.
+
+    `confirmed`: what this pass confirmed. `resolved`: what was confirmed and this pass no longer shows. `shown`: all
+    confirmed findings that this pass showed.
+    """
+
+    tracks: Tracks
+    confirmed: tuple[Finding, ...]
+    resolved: tuple[Finding, ...]
+    shown: tuple[Finding, ...]
+
+
+def confirm(tracks: Tracks, detection: Detection, moment: Moment, *, grace_ms: int, confirmations: int) -> Outcome:
+    """Advance `tracks` by one pass."""
+    now = {
+        finding.key: _advance(tracks.get(finding.key), finding, moment, grace_ms, confirmations)
+        for finding in detection.findings
+    }
+    fresh = [track for key, track in now.items() if track.confirmed and not _was_confirmed(tracks, key)]
+    shown = [track.finding for track in now.values() if track.confirmed]
+    resolved = []
+    for key, track in tracks.items():
+        if key in now:
+            continue
+        if detection.judged(track.finding):
+            if track.confirmed:
+                resolved.append(track.finding)
+        else:
+            now[key] = track
+    return Outcome(
+        tracks=now,
+        confirmed=tuple(track.finding for track in fresh),
+        resolved=tuple(resolved),
+        shown=tuple(shown),
+    )
+
+
+def would_confirm(track: Track | None, finding: Finding, moment: Moment, *, grace_ms: int, confirmations: int) -> bool:
+    """Whether `finding` is one look away from being confirmed for the first time."""
+    advanced = _advance(track, finding, moment, grace_ms, confirmations)
+    return advanced.confirmed and not (track is not None and track.confirmed)
+
+
+def _was_confirmed(tracks: Tracks, key: str) -> bool:
+    return key in tracks and tracks[key].confirmed
+
+
+def _advance(track: Track | None, finding: Finding, moment: Moment, grace_ms: int, confirmations: int) -> Track:
+    if track is None:
+        track = Track(
+            finding=finding,
+            first_seen=moment.now_ms,
+            last_seen=moment.now_ms,
+            since=moment.monotonic,
+            changed=moment.timestamp,
+        )
+    elif track.finding.observed != finding.observed:
+        track = replace(track, changed=moment.timestamp)
+    at_once = CATALOGUE[finding.rule].at_once
+    count = track.count
+    if at_once or _counts(track, finding, moment, grace_ms):
+        count += 1
+        track = replace(
+            track,
+            counted_as_of=moment.as_of if moment.as_of is not None else track.counted_as_of,
+            counted_timestamp=moment.timestamp,
+        )
+    aged = moment.monotonic - track.since >= grace_ms / 1000
+    return replace(
+        track,
+        finding=finding,
+        last_seen=moment.now_ms,
+        count=count,
+        confirmed=track.confirmed or at_once or (count >= confirmations and aged),
+    )
+
+
+def _counts(track: Track, finding: Finding, moment: Moment, grace_ms: int) -> bool:
+    if moment.as_of is None:
+        return False
+    newer = moment.as_of > track.counted_as_of and moment.timestamp > track.counted_timestamp
+    changed = finding.changed if finding.changed is not None else track.changed
+    return newer and moment.as_of >= changed + grace_ms

@@ -1,0 +1,156 @@
+"""Why a bot is stopped: every hold, what raises it and what lifts it.
+
+Rule 1: `TABLE` is the only place that says so; `step` is the only function that changes a hold.
+Rule 2: a hold has an owner, and only its owner lifts it. Changing the mode lifts nothing.
+Rule 3: Observe raises only what a person asked for.
+Rule 4: a person resumes over what that person has seen: the digest covers the hold's `since` and every finding
+        gathered since it was raised, in order; resolving removes none, a new one changes it.
+
+In:  the holds that stand, the signals of this moment. Out: the holds now and the transitions between.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from accountsync.domain.policy import Mode
+
+
+class Source(StrEnum):
+    """Who holds the bot."""
+
+    STARTUP = "Startup"
+    USER = "User"
+    POLICY = "Policy"
+    STALE = "Stale"
+
+
+class Signal(StrEnum):
+    """What a hold listens to."""
+
+    CREATED = "AccountCreated"
+    BOOTED = "BotBooted"
+    USER_PAUSED = "PausedBySpec"
+    USER_RESUMED = "ResumedBySpec"
+    DRIFT = "DriftConfirmed"
+    CLEAN = "JudgedClean"
+    JUDGED = "Judged"
+    HANDED_OVER = "HandedOver"
+    SNAPSHOT_STALE = "SnapshotStale"
+    RESUMED = "Resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of hold. `in_observe`: also raised where the policy only observes."""
+
+    source: Source
+    raised_by: tuple[Signal, ...]
+    lifted_by: tuple[Signal, ...]
+    in_observe: bool = False
+
+
+TABLE = (
+    Row(Source.USER, (Signal.USER_PAUSED,), (Signal.USER_RESUMED,), in_observe=True),
+    Row(Source.POLICY, (Signal.DRIFT,), (Signal.RESUMED,)),
+    # JUDGED is a complete cycle, CLEAN one that left nothing to pause for. JUDGED while Policy stands is HANDED_OVER.
+    Row(Source.STARTUP, (Signal.CREATED, Signal.BOOTED), (Signal.CLEAN, Signal.HANDED_OVER)),
+    Row(Source.STALE, (Signal.SNAPSHOT_STALE,), (Signal.CLEAN, Signal.HANDED_OVER)),
+)
+
+DIGEST_LENGTH = 10
+KEYS_KEPT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One standing hold. `since` is Unix ms.
+
+    `keys` are fingerprints of the findings gathered, in order, after those that `base` already covers; both are empty
+    for holds that no digest lifts.
+    """
+
+    source: Source
+    reason: Signal
+    message: str
+    since: int
+    base: str = ""
+    keys: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What a person quotes to lift this hold; empty where nobody has to."""
+        return self.digests[-1] if self.base else ""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digest after each key, oldest first."""
+        chain = [self.base]
+        for key in self.keys:
+            chain.append(_chain(chain[-1], key))
+        return tuple(chain)
+
+    def gather(self, keys: Collection[str]) -> "Hold":
+        """The hold with `keys` added that it did not cover. The oldest are folded into `base` past KEYS_KEPT."""
+        gathered = self.keys + tuple(key for key in sorted(keys) if key not in self.keys)
+        base = self.base
+        for key in gathered[:-KEYS_KEPT]:
+            base = _chain(base, key)
+        return replace(self, base=base, keys=gathered[-KEYS_KEPT:])
+
+    def unseen_by(self, digest: str) -> tuple[str, ...] | None:
+        """The keys gathered after `digest` was current; None: it never was this hold's."""
+        for seen, candidate in enumerate(self.digests):
+            if candidate == digest:
+                return self.keys[seen:]
+        return None
+
+
+Holds = Mapping[Source, Hold]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A hold raised or lifted."""
+
+    source: Source
+    raised: bool
+    why: Signal
+    message: str
+
+
+def fingerprint(key: str) -> str:
+    """A short stand-in for a finding's key, so that many fit into a status."""
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
+
+
+def _chain(digest: str, key: str) -> str:
+    return hashlib.sha256(f"{digest} {key}".encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def step(
+    holds: Holds, signals: Mapping[Signal, str], mode: Mode, *, now_ms: int, keys: Collection[str] = ()
+) -> tuple[Holds, tuple[Transition, ...]]:
+    """Apply the table once. `signals` maps each signal of this moment to its message for people.
+
+    `keys` are the fingerprints of the findings to pause for; a standing Policy hold gathers them. What is lifted in
+    this very moment is not raised.
+    """
+    after = dict(holds)
+    transitions: list[Transition] = []
+    for row in TABLE:
+        if Source.POLICY in after and Signal.JUDGED in signals:
+            signals = {**signals, Signal.HANDED_OVER: "the Policy hold stands for what was found"}
+        raise_on = next((signal for signal in row.raised_by if signal in signals), None)
+        lift_on = next((signal for signal in row.lifted_by if signal in signals), None)
+        if lift_on:
+            if after.pop(row.source, None):
+                transitions.append(Transition(row.source, raised=False, why=lift_on, message=signals[lift_on]))
+        elif raise_on and row.source not in after and (row.in_observe or mode is not Mode.OBSERVE):
+            base = _chain(str(now_ms), row.source) if row.source is Source.POLICY else ""
+            after[row.source] = Hold(row.source, raise_on, signals[raise_on], now_ms, base)
+            transitions.append(Transition(row.source, raised=True, why=raise_on, message=signals[raise_on]))
+    if Source.POLICY in after:
+        after[Source.POLICY] = after[Source.POLICY].gather(keys)
+    return after, tuple(transitions)

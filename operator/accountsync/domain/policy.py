@@ -1,0 +1,39 @@
+"""What the resource asks of the judgement, as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from accountsync.domain.catalogue import Severity
+
+
+class Mode(StrEnum):
+    """How far an account's policy lets us go."""
+
+    OBSERVE = "Observe"
+    PAUSE = "Pause"
+
+
+DEFAULT_BALANCE_TOLERANCE = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Spans are seconds, except those ending in `_ms`. `pause_at` None: nothing pauses."""
+
+    mode: Mode = Mode.OBSERVE
+    pause_at: Severity | None = Severity.HIGH
+    order_id_prefix: str = ""
+    symbols: tuple[str, ...] = ()
+    position_tolerance: Decimal = Decimal(0)
+    balance_tolerances: Mapping[str, Decimal] = field(default_factory=dict)
+    order_grace_ms: int = 5_000
+    confirmations: int = 2
+    timeout: float = 10.0
+    stale_after: float = 300.0
+    belief_stale_after_ms: int = 60_000
+
+    def pauses(self, severity: Severity) -> bool:
+        """Whether a finding of `severity` is one to stop the bot for."""
+        return self.pause_at is not None and severity >= self.pause_at

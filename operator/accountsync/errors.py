@@ -1,0 +1,101 @@
+"""Every way in which a cycle can fail to learn something, as one tree and one enum.
+
+    AccountSyncError
+    ├── ConfigurationError      the resource, or a Secret that it names, is wrong: a person must change it
+    └── Unobserved              a side could not be read this time: its content is Unknown
+        ├── ExchangeUnobserved  … the exchange
+        └── BeliefUnobserved    … the bot's own state
+
+Each carries a `Reason`: a stable, CamelCase word for conditions and Events, whose `label` is the metric label.
+Messages name the object and what to do; they never hold a secret, a response body or other upstream text.
+"""
+
+import re
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something is not known. Fixed: nothing from outside ever becomes a reason."""
+
+    # the resource
+    UNKNOWN_EXCHANGE = "UnknownExchange"
+    ENDPOINT_NOT_ALLOWED = "EndpointNotAllowed"
+    UNKNOWN_SYMBOL = "UnknownSymbol"
+    SPEC_INVALID = "SpecInvalid"
+    # its Secrets
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a password
+    SECRET_NOT_LABELLED = "SecretNotLabelled"  # noqa: S105
+    SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105
+    SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
+    CREDENTIALS_REJECTED = "CredentialsRejected"
+    # the exchange
+    EXCHANGE_UNREACHABLE = "ExchangeUnreachable"
+    EXCHANGE_TIMEOUT = "ExchangeTimeout"
+    EXCHANGE_UNAVAILABLE = "ExchangeUnavailable"
+    EXCHANGE_MALFORMED = "ExchangeMalformed"
+    EXCHANGE_REFUSED = "ExchangeRefused"
+    EXCHANGE_CLOCK_SKEW = "ExchangeClockSkew"
+    RATE_LIMITED = "RateLimited"
+    SNAPSHOT_REFUSED = "SnapshotRefused"
+    # the bot
+    BOT_ADDRESS_NOT_ALLOWED = "BotAddressNotAllowed"
+    BOT_UNREACHABLE = "BotUnreachable"
+    BOT_TIMEOUT = "BotTimeout"
+    BOT_REFUSED = "BotRefused"
+    BOT_NOT_READY = "BotNotReady"
+    STATE_NOT_FOUND = "StateNotFound"
+    STATE_FORBIDDEN = "StateForbidden"
+    STATE_MALFORMED = "StateMalformed"
+    STATE_TOO_LARGE = "StateTooLarge"
+    STATE_IN_FUTURE = "StateInFuture"
+    STATE_STALE = "StateStale"
+    STATE_REGRESSED = "StateRegressed"
+    STATE_EMPTIED = "StateEmptied"
+    # ourselves
+    API_SERVER_UNAVAILABLE = "ApiServerUnavailable"
+    INTERNAL = "Internal"
+
+    @property
+    def label(self) -> str:
+        """The metric label: snake_case, as Runbook 29 writes its labels."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.value).lower()
+
+
+CREDENTIAL_REASONS = frozenset(
+    {
+        Reason.SECRET_NOT_FOUND,
+        Reason.SECRET_NOT_LABELLED,
+        Reason.SECRET_KEY_MISSING,
+        Reason.SECRET_FORBIDDEN,
+        Reason.CREDENTIALS_REJECTED,
+    }
+)
+
+
+class AccountSyncError(Exception):
+    """Base of all expected failures. `reason` is stable; `message` is for a person."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class ConfigurationError(AccountSyncError):
+    """The resource or a Secret that it names is wrong; trying again without a change won't help."""
+
+
+class Unobserved(AccountSyncError):  # noqa: N818 - the field's word: not seen, which is no error of ours
+    """A side could not be read: no finding follows from it and none is cleared by it."""
+
+
+class ExchangeUnobserved(Unobserved):
+    """The exchange could not be read. `retry_after`: seconds the exchange asked us to stay away, if it did."""
+
+    def __init__(self, reason: Reason, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(reason, message)
+        self.retry_after = retry_after
+
+
+class BeliefUnobserved(Unobserved):
+    """The bot's belief could not be read, or is not one that counts."""

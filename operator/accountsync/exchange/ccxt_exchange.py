@@ -1,0 +1,116 @@
+"""One account on one exchange, read-only, behind the `Exchange` port.
+
+Invariants:
+1. A snapshot is whole: every part was read and understood, or the call raises.
+2. No such order means that the exchange said so about that very order.
+3. What is raised is ours and was made anew: no upstream text, no URL, no credential, no cause.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from accountsync.domain.account import AccountSnapshot, Order
+from accountsync.domain.detect import sanitize
+from accountsync.errors import ConfigurationError, Reason
+from accountsync.exchange import library
+from accountsync.exchange.failures import OrderUnknownError
+from accountsync.exchange.venue import Venue
+
+DEFAULT_TIMEOUT = 10.0
+
+
+class CcxtExchange:
+    """An account on `venue`. `credentials` by ccxt's names; `timeout`: seconds for each single request.
+
+    Raises ConfigurationError (SecretKeyMissing) for credentials that the exchange requires and that are not there.
+    """
+
+    def __init__(self, venue: Venue, credentials: Mapping[str, str], *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self.venue = venue
+        self._credentials = usable_credentials(venue.exchange_id, credentials)
+        self._timeout = timeout
+        self._client: Any = None
+        self._closed = False
+        self._now_ms = 0
+
+    def __repr__(self) -> str:
+        return f"CcxtExchange({self.venue.exchange_id!r})"
+
+    async def snapshot(self, symbols: Sequence[str] = ()) -> AccountSnapshot:
+        """Read the account, whole or only `symbols`. Raises ExchangeUnobserved or ConfigurationError."""
+        client = await self._ready()
+        scope = self._scope(symbols)
+        dialect = self.venue.dialect
+        with self.venue.budget.reserve(dialect.snapshot_weight(scope)):
+            self._now_ms = max(self._now_ms, self.venue.exchange_now_ms())
+            snapshot: AccountSnapshot = await self.venue.call(
+                "reading the account", dialect.snapshot(client, scope, self._now_ms)
+            )
+        for symbol in {row.symbol for row in snapshot.positions} | {row.symbol for row in snapshot.orders}:
+            self.venue.missed(symbol)
+        return snapshot
+
+    async def find_order(self, *, symbol: str, order_id: str = "", client_id: str = "") -> Order | None:
+        """Ask for one order by id or, without one, by client id; None only when the exchange knows no such order."""
+        if not order_id and not client_id:
+            raise ValueError("an order is asked for by its id or its client id")
+        client = await self._ready()
+        (unified,) = self._scope([symbol])
+        dialect = self.venue.dialect
+        with self.venue.budget.reserve(dialect.order_weight()):
+            try:
+                order: Order = await self.venue.call(
+                    "asking for an order", dialect.find_order(client, unified, order_id, client_id)
+                )
+            except OrderUnknownError:
+                return None
+        return order
+
+    def canonical_symbol(self, text: str) -> str:
+        """The unified spelling of `text`. Raises KeyError for a symbol that the exchange does not list."""
+        return self.venue.canonical_symbol(text)
+
+    async def close(self) -> None:
+        """Forget the credentials. The connections are the venue's."""
+        self._closed = True
+        self._credentials = {}
+        client, self._client = self._client, None
+        if client is not None:
+            client.throttler.queue.clear()  # requests that were cancelled
+            client.throttler.running = False
+
+    async def _ready(self) -> Any:
+        if self._closed:
+            raise RuntimeError("this account was closed")
+        await self.venue.ready()
+        if self._client is None:
+            self._client = self.venue.client(self._credentials, self._timeout)
+        self.venue.share_markets(self._client)
+        return self._client
+
+    def _scope(self, symbols: Sequence[str]) -> list[str]:
+        unknown = []
+        scope = {}
+        for symbol in symbols:
+            try:
+                scope[self.venue.canonical_symbol(symbol)] = True
+            except KeyError:
+                unknown.append(sanitize(symbol))
+        if unknown:
+            raise ConfigurationError(
+                Reason.UNKNOWN_SYMBOL, f"{self.venue.exchange_id} does not list {', '.join(unknown)}"
+            )
+        return list(scope)
+
+
+def usable_credentials(exchange_id: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Those of `given` that ccxt has a name for, without the line break that a file or an editor left behind them."""
+    known = library.known_credentials(exchange_id)
+    usable = {name: value.strip() for name, value in given.items() if name in known and value.strip()}
+    missing = sorted(library.required_credentials(exchange_id) - usable.keys())
+    if missing:
+        raise ConfigurationError(
+            Reason.SECRET_KEY_MISSING,
+            f"{exchange_id} needs the Secret key{'s' * (len(missing) > 1)} {', '.join(missing)}",
+        )
+    return usable

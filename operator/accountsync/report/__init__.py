@@ -1,0 +1,1 @@
+"""What leaves the operator besides the resource's own status."""

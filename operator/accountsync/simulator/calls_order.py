@@ -1,0 +1,63 @@
+"""Calls about orders: asking, and for keys that may trade placing and cancelling a plain limit order."""
+
+from accountsync.simulator import refusals
+from accountsync.simulator.call import Call
+from accountsync.simulator.model import Order
+from accountsync.simulator.placing import limit_order
+from accountsync.simulator.views_order import acknowledged_order, queried_order
+
+
+def open_orders(call: Call) -> object:
+    """Open orders of one symbol, or of all."""
+    wanted = {spec.symbol for spec in call.symbols}
+    orders = (order for order in call.account.open_orders.values() if order.symbol in wanted)
+    return [queried_order(order, call.world.spec(order.symbol)) for order in orders]
+
+
+def open_algo_orders(call: Call) -> object:
+    """No conditional order can exist in this world yet."""
+    _ = call.symbol
+    return []
+
+
+def order(call: Call) -> object:
+    """One order by orderId, or else by origClientOrderId: Refusal -2013 if there is none."""
+    found = _find(call)
+    if found is None:
+        raise refusals.no_such_order()
+    return queried_order(found, call.world.spec(found.symbol))
+
+
+def open_order(call: Call) -> object:
+    """As `order`, but one that is not open 'does not exist' either."""
+    found = _find(call)
+    if found is None or not found.status.is_open:
+        raise refusals.no_such_order()
+    return queried_order(found, call.world.spec(found.symbol))
+
+
+def place(call: Call) -> object:
+    """A limit order that rests in the book."""
+    placed = limit_order(call)
+    return acknowledged_order(placed, call.world.spec(placed.symbol))
+
+
+def cancel(call: Call) -> object:
+    """Take one order off the book: Refusal -2011 if it is not there."""
+    found = _find(call)
+    if found is None or not found.status.is_open:
+        raise refusals.unknown_order()
+    return acknowledged_order(call.world.cancel(found), call.world.spec(found.symbol))
+
+
+def not_yet(_call: Call) -> object:
+    """Signature and permission were checked; there is no more to this call so far."""
+    raise refusals.not_supported()
+
+
+def _find(call: Call) -> Order | None:
+    spec = call.required_symbol
+    order_id, client_order_id = call.integer("orderId"), call.text("origClientOrderId")
+    if order_id is None and client_order_id is None:
+        raise refusals.missing_both("origClientOrderId", "orderId")
+    return call.world.find_order(call.account, spec.symbol, order_id=order_id, client_order_id=client_order_id)

@@ -1,0 +1,88 @@
+"""Every call that the simulator has: one row each. Weights: Binance's documentation, "Weight(IP)" of each call.
+
+To add a call, write its handler and add its row; nothing else needs to know.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from accountsync.simulator import calls_account, calls_market, calls_order
+from accountsync.simulator.call import Call
+from accountsync.simulator.limits import Pool
+from accountsync.simulator.security import Security
+
+Weight = Callable[[Mapping[str, str]], int]
+
+
+def always(weight: int) -> Weight:
+    """The same weight whatever is asked."""
+    return lambda _params: weight
+
+
+def by_symbol(one: int, every: int) -> Weight:
+    """`one` if a symbol is given, `every` if all are asked for."""
+    return lambda params: one if params.get("symbol") else every
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table."""
+
+    method: str
+    path: str
+    weight: Weight
+    security: Security
+    handler: Callable[[Call], object]
+
+    @property
+    def pool(self) -> Pool:
+        """The budget that the call is charged to."""
+        return Pool.WALLET if self.path.startswith("/sapi/") else Pool.FUTURES
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/fapi/v1/ping", always(1), Security.NONE, calls_market.ping),
+    Route("GET", "/fapi/v1/time", always(1), Security.NONE, calls_market.time),
+    Route("GET", "/fapi/v1/exchangeInfo", always(1), Security.NONE, calls_market.exchange_info),
+    Route("GET", "/fapi/v1/ticker/price", by_symbol(1, 2), Security.NONE, calls_market.price_ticker),
+    Route("GET", "/fapi/v2/ticker/price", by_symbol(1, 2), Security.NONE, calls_market.price_ticker),
+    Route("GET", "/fapi/v1/ticker/24hr", by_symbol(1, 40), Security.NONE, calls_market.day_ticker),
+    Route("GET", "/fapi/v1/premiumIndex", by_symbol(1, 10), Security.NONE, calls_market.premium_index),
+    Route("GET", "/fapi/v1/leverageBracket", always(1), Security.USER_DATA, calls_market.leverage_bracket),
+    Route("GET", "/fapi/v1/positionSide/dual", always(30), Security.USER_DATA, calls_account.position_mode),
+    Route("GET", "/fapi/v1/multiAssetsMargin", always(30), Security.USER_DATA, calls_account.multi_assets_mode),
+    Route("GET", "/fapi/v1/accountConfig", always(5), Security.USER_DATA, calls_account.account_config),
+    Route("GET", "/fapi/v1/symbolConfig", always(5), Security.USER_DATA, calls_account.symbol_config),
+    Route("GET", "/fapi/v1/commissionRate", always(20), Security.USER_DATA, calls_account.commission_rate),
+    Route("GET", "/fapi/v2/positionRisk", always(5), Security.USER_DATA, calls_account.position_risk_v2),
+    Route("GET", "/fapi/v3/positionRisk", always(5), Security.USER_DATA, calls_account.position_risk_v3),
+    Route("GET", "/fapi/v2/account", always(5), Security.USER_DATA, calls_account.account_v2),
+    Route("GET", "/fapi/v3/account", always(5), Security.USER_DATA, calls_account.account_v3),
+    Route("GET", "/fapi/v2/balance", always(5), Security.USER_DATA, calls_account.balances),
+    Route("GET", "/fapi/v3/balance", always(5), Security.USER_DATA, calls_account.balances),
+    Route("GET", "/fapi/v1/openOrders", by_symbol(1, 40), Security.USER_DATA, calls_order.open_orders),
+    Route("GET", "/fapi/v1/openAlgoOrders", by_symbol(1, 40), Security.USER_DATA, calls_order.open_algo_orders),
+    Route("GET", "/fapi/v1/openOrder", always(1), Security.USER_DATA, calls_order.open_order),
+    Route("GET", "/fapi/v1/order", always(1), Security.USER_DATA, calls_order.order),
+    Route("POST", "/fapi/v1/order", always(1), Security.TRADE, calls_order.place),
+    Route("DELETE", "/fapi/v1/order", always(1), Security.TRADE, calls_order.cancel),
+    Route("PUT", "/fapi/v1/order", always(1), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/order/test", always(1), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/batchOrders", always(5), Security.TRADE, calls_order.not_yet),
+    Route("PUT", "/fapi/v1/batchOrders", always(5), Security.TRADE, calls_order.not_yet),
+    Route("DELETE", "/fapi/v1/batchOrders", always(1), Security.TRADE, calls_order.not_yet),
+    Route("DELETE", "/fapi/v1/allOpenOrders", always(1), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/countdownCancelAll", always(10), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/algoOrder", always(1), Security.TRADE, calls_order.not_yet),
+    Route("DELETE", "/fapi/v1/algoOrder", always(1), Security.TRADE, calls_order.not_yet),
+    Route("DELETE", "/fapi/v1/algoOpenOrders", always(1), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/leverage", always(1), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/marginType", always(1), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/positionMargin", always(1), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/positionSide/dual", always(1), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/multiAssetsMargin", always(1), Security.TRADE, calls_order.not_yet),
+    Route("GET", "/sapi/v1/system/status", always(1), Security.NONE, calls_market.system_status),
+    Route("GET", "/sapi/v1/capital/config/getall", always(10), Security.USER_DATA, calls_market.coins),
+    Route("GET", "/sapi/v1/margin/allPairs", always(1), Security.MARKET_DATA, calls_market.margin_pairs),
+)
+BY_METHOD_AND_PATH: Mapping[tuple[str, str], Route] = {(route.method, route.path): route for route in ROUTES}

@@ -1,0 +1,113 @@
+"""The simulator as a whole: world, exchange, control interface and their two ports.
+
+async with Simulator(seed=1) as sim:
+    account = sim.world.create_account("grid-btc", wallet={"USDT": Decimal(10000)})
+    key = sim.world.create_key(account, permissions={"read"})
+    ...  # point a client at sim.url
+"""
+
+import ipaddress
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from accountsync.simulator.control import control_app
+from accountsync.simulator.exchange import Exchange
+from accountsync.simulator.faults import FaultBook
+from accountsync.simulator.history import History
+from accountsync.simulator.journal import DEFAULT_CAPACITY, Journal
+from accountsync.simulator.limits import Limits, RateLimiter
+from accountsync.simulator.markets import DEFAULT_SYMBOLS, SymbolSpec
+from accountsync.simulator.server import ExchangeServer
+from accountsync.simulator.world import World
+
+BACKLOG = 1024
+
+
+def wall_clock_ms() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Simulator:
+    """A simulated exchange; an async context manager that listens while it is entered.
+
+    `seed` and `clock` (Unix ms) decide everything: the same calls get byte-equal answers. `host` must be a loopback
+    address; port 0 takes a free one. All attributes may be used before entering too, and only from the event loop
+    that entered it.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        clock: Callable[[], int] = wall_clock_ms,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        control_port: int = 0,
+        symbols: Iterable[SymbolSpec] = DEFAULT_SYMBOLS,
+        log_capacity: int = DEFAULT_CAPACITY,
+    ) -> None:
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"host {host!r}: the simulator listens on loopback only, such as 127.0.0.1")
+        self.world = World(seed=seed, clock=clock, symbols=symbols)
+        self.faults = FaultBook(seed)
+        self.limiter = RateLimiter()
+        self.requests = Journal(log_capacity)
+        self.exchange = Exchange(self.world, self.faults, self.limiter, self.requests, History())
+        self._host = host
+        self._ports = {"exchange": port, "control": control_port}
+        self._runners: list[web.BaseRunner] = []
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force; change them at any time."""
+        return self.limiter.limits
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port of the exchange."""
+        return self._url("exchange")
+
+    @property
+    def control_url(self) -> str:
+        """Scheme, host and port of the control interface."""
+        return self._url("control")
+
+    async def start(self) -> None:
+        """Listen on both ports, or on neither: OSError if one is taken."""
+        try:
+            await self._listen()
+        except OSError:
+            await self.stop()
+            raise
+
+    async def _listen(self) -> None:
+        control = web.AppRunner(control_app(self.world, self.faults, self.limiter, self.requests), access_log=None)
+        for name, runner in (("exchange", ExchangeServer(self.exchange).runner()), ("control", control)):
+            await runner.setup()
+            self._runners.append(runner)
+            await web.TCPSite(runner, self._host, self._ports[name], backlog=BACKLOG).start()
+            self._ports[name] = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close both ports; requests that hang are dropped."""
+        self.faults.clear()
+        while self._runners:
+            await self._runners.pop().cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _url(self, name: str) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._ports[name]}"

@@ -1,0 +1,263 @@
+"""TradingAccounts for tests: a smallest one, ways to break it, and a place on a real API server to try them."""
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.controlplane import ControlPlane
+
+ROOT = Path(__file__).parents[2]
+CRD = "tradingaccounts.accountsync.dev"
+
+MINIMAL: dict[str, Any] = {
+    "exchange": {"id": "binanceusdm"},
+    "credentials": {"read": {"secretRef": {"name": "key"}}},
+    "bot": {"state": {"configMap": {"name": "state"}}},
+}
+SERVICE = {"name": "bot", "port": 8080}
+
+
+def account(name: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "apiVersion": "accountsync.dev/v1alpha1",
+        "kind": "TradingAccount",
+        "metadata": {"name": name, "namespace": "trading"},
+    }
+    return body if spec is None else body | {"spec": spec}
+
+
+def changed(changes: dict[str, Any], spec: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The smallest spec, or `spec`, with each value at its path; None takes the field out."""
+    out = copy.deepcopy(MINIMAL if spec is None else spec)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        place = out
+        for step in parents:
+            place = place.setdefault(step, {})
+        if value is None:
+            place.pop(last, None)
+        else:
+            place[last] = value
+    return out
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Changes to the smallest spec that are refused: by the field at `path`, in words that hold `says`.
+
+    `ours` is what our own check says where the API server's words are its own.
+    """
+
+    path: str
+    says: str
+    changes: dict[str, Any]
+    ours: str = ""
+
+    def __str__(self) -> str:
+        return json.dumps(self.changes)
+
+
+def refused(path: str, value: Any, says: str, ours: str = "", also: dict[str, Any] | None = None) -> Refused:
+    return Refused(f"spec.{path}", says, {path: value, **(also or {})}, ours)
+
+
+DURATION = "expected a duration such as 500ms, 15s, 5m or 1h30m"
+ORIGIN = "with no path, no closing slash, no user and no query"
+URL = "a credential belongs into secretRef"
+DECIMAL = 'such as "0" or "0.01", without exponent'
+NAME = "expected the name of an object in this namespace"
+STATE = "set exactly one of configMap"
+HTTP = "set exactly one of service"
+
+REFUSED = [
+    refused("exchange.id", "Binance", "expected the id of an exchange as ccxt spells it"),
+    refused("exchange.id", "", "expected the id of an exchange as ccxt spells it"),
+    refused("exchange.id", "x" * 41, "Too long", "expected the id of an exchange"),
+    refused("exchange", {}, "Required value", "is required"),
+    *[
+        refused("exchange.endpoint", endpoint, ORIGIN)
+        for endpoint in (
+            "127.0.0.1:8900",
+            "ftp://example.com",
+            "http://example.com/",
+            "http://example.com/fapi",
+            "http://user@example.com",
+            "http://user:word@example.com",
+            "http://example.com?x=1",
+            "http://example.com#x",
+            "http://example.com\\@evil.example",
+            "http://example.com:0",
+            "http://example.com:65536",
+            "http://example.com:80:80",
+            "http://exa mple.com",
+            "http://",
+            "http://-",
+            "http://example.com\n",
+        )
+    ],
+    refused("exchange.symbols", [""], "spec.exchange.symbols[0]", "at least 1 character"),
+    refused("exchange.symbols", ["x" * 65], "spec.exchange.symbols[0]", "at most 64 characters"),
+    refused("exchange.symbols", [f"S{n}" for n in range(201)], "must have at most 200 items", "at most 200 items"),
+    refused("credentials.read", None, "Required value", "is required"),
+    refused("credentials.read.secretRef.name", "Not A Name", NAME),
+    *[
+        refused("interval", text, DURATION)
+        for text in ("15", "15 s", "-15s", "soon", "", "1d", ".5s", "1.s", "15s\n", "9999999s")
+    ],
+    *[refused("interval", text, "expected a duration from 1s to 24h") for text in ("999ms", "0s", "24h1s", "100h")],
+    refused("timeout", "soon", DURATION),
+    refused("timeout", "0s", "expected a duration of more than 0s"),
+    refused("timeout", "16s", "expected no more than spec.interval"),
+    refused("timeout", "10s", "leave it out and 10s or two thirds of the interval holds", also={"interval": "5s"}),
+    refused("staleAfter", "soon", DURATION),
+    refused("staleAfter", "39s", "set spec.staleAfter to 40s or more, or lower spec.interval"),
+    refused("staleAfter", "44s", "set spec.staleAfter to 45s or more", also={"timeout": "15s"}),
+    refused("staleAfter", "18.666s", "set spec.staleAfter to 19s or more", also={"interval": "7s"}),
+    Refused("spec.staleAfter", "set spec.staleAfter to 610s or more", {"interval": "5m"}),
+    Refused("spec.staleAfter", "set spec.staleAfter to 172810s or more", {"interval": "24h"}),
+    refused("pauseReason", "x" * 257, "Too long", "at most 256 characters"),
+    refused("bot", {}, "Required value", "is required"),
+    refused("bot.state", {}, STATE),
+    refused("bot.state", {"configMap": {"name": "a"}, "http": {"service": SERVICE}}, STATE),
+    refused("bot.state.http", {}, HTTP, also={"bot.state.configMap": None}),
+    refused("bot.state.http", {"service": SERVICE, "url": "http://a.b"}, HTTP, also={"bot.state.configMap": None}),
+    refused("bot.state.configMap.name", "UPPER", NAME),
+    refused("bot.state.configMap.key", "a/b", "expected a key of the ConfigMap"),
+    *[
+        refused("bot.state", {"http": {"service": SERVICE | change}}, says, ours)
+        for change, says, ours in (
+            ({"name": "bot.other"}, "without namespace or domain", ""),
+            ({"port": 0}, "greater than or equal to 1", "greater than or equal to 1"),
+            ({"port": 65536}, "less than or equal to 65535", "less than or equal to 65535"),
+            ({"path": "state"}, "begins with '/'", ""),
+            ({"path": "/a b"}, "begins with '/'", ""),
+            ({"scheme": "ftp"}, 'supported values: "http", "https"', "expected 'http' or 'https'"),
+        )
+    ],
+    *[
+        refused("bot.state", {"http": {"url": url}}, URL)
+        for url in (
+            "/state",
+            "http://u:p@h.example/x",
+            "file:///etc/passwd",
+            "http://h.example/#a",
+            "http://h.example/a b",
+        )
+    ],
+    refused("bot.orderIdPrefix", "grinder 1", "at most 36 letters, digits"),
+    refused("bot.orderIdPrefix", "x" * 37, "Too long", "at most 36 characters"),
+    refused("bot.staleAfter", "0s", "expected a duration of more than 0s"),
+    refused("bot.staleAfter", "x", DURATION),
+    *[
+        refused("tolerances.position", text, DECIMAL)
+        for text in ("-1", "1e9", "1E1000000", "NaN", "Infinity", "", "1,5", ".5", "5.", "0x1", "1_0", "٣")
+    ],
+    refused("tolerances.orderGrace", "5", DURATION),
+    refused("tolerances.confirmations", 0, "greater than or equal to 1", "greater than or equal to 1"),
+    refused("tolerances.confirmations", 11, "less than or equal to 10", "less than or equal to 10"),
+    refused("tolerances.balances", [{"asset": "USDT"}], "Required value", "is required"),
+    refused("tolerances.balances", [{"asset": "USDT", "tolerance": "1e3"}], DECIMAL),
+    refused("remediation.mode", "Enforce", 'supported values: "Observe", "Pause"', "expected 'Observe' or 'Pause'"),
+    refused("remediation.pauseAt", "low", "supported values", "expected 'critical', 'high', 'medium' or 'never'"),
+]
+
+ACCEPTED: list[dict[str, Any]] = [
+    {},
+    {"exchange.endpoint": ""},
+    {"exchange.endpoint": "http://127.0.0.1:8900"},
+    {"exchange.endpoint": "https://[::1]:65535"},
+    {"exchange.endpoint": "https://fapi.binance.com"},
+    {"exchange.symbols": ["BTCUSDT", "BTC/USDT:USDT", "币安人生USDT"]},
+    {"interval": "1s"},
+    {"interval": "1000ms"},
+    {"interval": "24h", "staleAfter": "48h0m10s"},
+    {"interval": "24h", "staleAfter": "172810s"},
+    {"interval": "145s"},
+    {"interval": "7s", "staleAfter": "18.667s"},
+    {"interval": "2s", "staleAfter": "5.334s"},
+    {"interval": "1.0009s", "staleAfter": "2.667s"},
+    {"timeout": "1.9999ms", "staleAfter": "30.001s"},
+    {"timeout": "15s", "staleAfter": "45s"},
+    {"timeout": "15s"},
+    {"timeout": "1ms"},
+    {"bot.state": {"http": {"service": SERVICE}}},
+    {"bot.state": {"http": {"service": SERVICE | {"path": "/api/state?full=1", "scheme": "https"}}}},
+    {"bot.state": {"http": {"url": "https://bot.example.com:8443/state"}}},
+    {"bot.state": {"http": {"url": "https://bot.example.com", "secretRef": {"name": "token"}}}},
+    {"bot.orderIdPrefix": "a.B:/_-9"},
+    {"tolerances": {}},
+    {"tolerances.position": "0.00000001"},
+    {"tolerances.orderGrace": "0s"},
+    {"tolerances.balances": [{"asset": "USDT", "tolerance": "0.01"}, {"asset": "BNB", "tolerance": "1"}]},
+    {"remediation": {}},
+    {"remediation": {"mode": "Pause", "pauseAt": "never"}},
+    {"paused": True, "pauseReason": "x" * 256, "suspend": True},
+]
+
+
+FULL = changed(
+    {
+        "exchange": {"id": "binanceusdm", "sandbox": True, "endpoint": "http://127.0.0.1:8900", "symbols": ["BTCUSDT"]},
+        "interval": "15s",
+        "timeout": "10s",
+        "staleAfter": "300s",
+        "suspend": True,
+        "paused": True,
+        "pauseReason": "maintenance",
+        "bot": {
+            "state": {"http": {"service": SERVICE | {"path": "/s", "scheme": "https"}, "secretRef": {"name": "token"}}},
+            "orderIdPrefix": "grinder_",
+            "staleAfter": "60s",
+        },
+        "tolerances": {
+            "position": "0.001",
+            "orderGrace": "5s",
+            "confirmations": 3,
+            "balances": [{"asset": asset, "tolerance": "0.01"} for asset in ("USDT", "BNB", "BTC")],
+        },
+        "remediation": {"mode": "Pause", "pauseAt": "medium"},
+    }
+)
+"""A spec that sets every field."""
+
+
+class Cluster:
+    """TradingAccounts in a namespace of a real API server."""
+
+    def __init__(self, control_plane: ControlPlane, namespace: str) -> None:
+        self.control_plane = control_plane
+        self.namespace = namespace
+        control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+        control_plane.kubectl("create", "namespace", namespace)
+
+    def kubectl(self, *arguments: str, stdin: dict[str, Any] | None = None) -> str:
+        return self.control_plane.kubectl(
+            "--namespace", self.namespace, *arguments, input=None if stdin is None else json.dumps(stdin)
+        )
+
+    def body(self, name: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+        body = account(name, spec)
+        return body | {"metadata": {"name": name, "namespace": self.namespace}}
+
+    def create(self, name: str, spec: dict[str, Any] | None = None, *options: str) -> str:
+        return self.kubectl("create", *options, "-f", "-", stdin=self.body(name, MINIMAL if spec is None else spec))
+
+    def get(self, name: str, *options: str) -> dict[str, Any]:
+        return dict(json.loads(self.kubectl("get", "ta", name, "-o", "json", *options)))
+
+    def patch(self, name: str, patch: dict[str, Any], *options: str) -> str:
+        return self.kubectl("patch", "ta", name, "--type=merge", "-p", json.dumps(patch), *options)
+
+    def apply_status(self, name: str, status: dict[str, Any]) -> None:
+        self.kubectl(
+            "apply",
+            "--server-side",
+            "--subresource=status",
+            "--field-manager=accountsync",
+            "-f",
+            "-",
+            stdin=self.body(name) | {"status": status},
+        )

@@ -1,0 +1,100 @@
+"""What the simulator's tests share: a clock that stands still, an unmodified ccxt, and a client that signs by hand."""
+
+import asyncio
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import ccxt.async_support as ccxt
+import orjson
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from accountsync.simulator import ApiKey, Simulator
+
+START_MS = 1_790_000_000_000
+
+
+@dataclass(slots=True)
+class StillClock:
+    """Moves only when told to."""
+
+    now: int = START_MS
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def client(sim: Simulator, key: ApiKey | None = None, **config: Any) -> Any:
+    """ccxt as it is, with nothing but the hosts of its addresses changed."""
+    credentials = {"apiKey": key.api_key, "secret": key.secret} if key else {}
+    options = {"warnOnFetchOpenOrdersWithoutSymbol": False}
+    exchange = ccxt.binanceusdm(
+        {"enableRateLimit": False, "timeout_on_exit": 0, **credentials, "options": options, **config}
+    )
+    exchange.urls["api"] = rehosted(exchange.urls["api"], sim.url)
+    return exchange
+
+
+def rehosted(addresses: Any, base: str) -> Any:
+    if isinstance(addresses, dict):
+        return {name: rehosted(value, base) for name, value in addresses.items()}
+    return re.sub(r"^https?://[^/]+", base, addresses)
+
+
+async def until_asked(sim: Simulator) -> None:
+    """Until the first request has arrived."""
+    while not sim.requests.total:  # noqa: ASYNC110 - the log is not an event, and need not be
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
+    headers: CIMultiDictProxy[str]
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def code(self) -> int:
+        code: int = self.json["code"]
+        return code
+
+    @property
+    def used_weight(self) -> int:
+        return int(self.headers["X-MBX-USED-WEIGHT-1M"])
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Speaks HTTP to a simulator and signs on the simulator's own clock."""
+
+    sim: Simulator
+    session: aiohttp.ClientSession
+    key: ApiKey | None = None
+
+    def signed(self, params: str = "", *, timestamp: int | None = None, secret: str | None = None) -> str:
+        assert self.key
+        stamp = self.sim.world.now_ms() if timestamp is None else timestamp
+        query = "&".join(part for part in (params, f"timestamp={stamp}") if part)
+        digest = hmac.new((secret or self.key.secret).encode(), query.encode(), hashlib.sha256).hexdigest()
+        return f"{query}&signature={digest}"
+
+    async def get(self, path: str, params: str = "") -> Answer:
+        """Signed if there is a key."""
+        return await self.send("GET", path, self.signed(params) if self.key else params)
+
+    async def send(self, method: str, path: str, query: str = "", body: str | None = None) -> Answer:
+        """Query string and body exactly as given."""
+        headers = {"X-MBX-APIKEY": self.key.api_key} if self.key else {}
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        url = URL(f"{self.sim.url}{path}?{query}" if query else f"{self.sim.url}{path}", encoded=True)
+        async with self.session.request(method, url, headers=headers, data=body) as response:
+            return Answer(response.status, await response.read(), response.headers)

@@ -1,0 +1,126 @@
+"""Every field of the published response models is in the answers with its type; what is not stands on one list."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.simulator import published_models as published
+from tests.simulator.published_models import Model
+from tests.simulator.support import Wire
+
+from accountsync.simulator.limitations import LEFT_OUT, SIMPLIFIED
+
+Pick = Callable[[Any], Any]
+BTC = "symbol=BTCUSDT"
+
+
+def whole(body: Any) -> Any:
+    return body
+
+
+def rows_of(name: str) -> Pick:
+    return lambda body: body[name]
+
+
+@pytest.fixture
+async def traded(wire: Wire) -> Wire:
+    world = wire.sim.world
+    account = world.account("grid-btc")
+    world.set_position(account, "BTCUSDT", Decimal("0.1"))
+    for client_order_id in ("held", "gone"):
+        world.place_order(
+            account,
+            symbol="BTCUSDT",
+            side="BUY",
+            price=Decimal(60_000),
+            quantity=Decimal("0.01"),
+            client_order_id=client_order_id,
+        )
+    return wire
+
+
+CASES: list[tuple[str, str, str, Pick, Model]] = [
+    ("time", "/fapi/v1/time", "", whole, published.TIME),
+    ("exchangeInfo", "/fapi/v1/exchangeInfo", "", whole, published.EXCHANGE_INFO),
+    ("exchangeInfo.rateLimits", "/fapi/v1/exchangeInfo", "", rows_of("rateLimits"), published.RATE_LIMIT),
+    ("exchangeInfo.assets", "/fapi/v1/exchangeInfo", "", rows_of("assets"), published.ASSET_INFO),
+    ("exchangeInfo.symbols", "/fapi/v1/exchangeInfo", "", rows_of("symbols"), published.CONTRACT),
+    ("ticker/price", "/fapi/v1/ticker/price", "", whole, published.PRICE),
+    ("ticker/price", "/fapi/v1/ticker/price", BTC, whole, published.PRICE),
+    ("ticker/price", "/fapi/v2/ticker/price", "", whole, published.PRICE),
+    ("ticker/24hr", "/fapi/v1/ticker/24hr", BTC, whole, published.DAY),
+    ("premiumIndex", "/fapi/v1/premiumIndex", "", whole, published.PREMIUM_INDEX),
+    ("premiumIndex", "/fapi/v1/premiumIndex", BTC, whole, published.PREMIUM_INDEX),
+    ("leverageBracket", "/fapi/v1/leverageBracket", "", whole, published.BRACKETS),
+    ("leverageBracket", "/fapi/v1/leverageBracket", BTC, whole, published.BRACKETS),
+    ("leverageBracket", "/fapi/v1/leverageBracket", BTC, rows_of("brackets"), published.BRACKET),
+    ("positionSide", "/fapi/v1/positionSide/dual", "", whole, published.POSITION_MODE),
+    ("multiAssetsMargin", "/fapi/v1/multiAssetsMargin", "", whole, published.MULTI_ASSETS),
+    ("accountConfig", "/fapi/v1/accountConfig", "", whole, published.ACCOUNT_CONFIG),
+    ("symbolConfig", "/fapi/v1/symbolConfig", "", whole, published.SYMBOL_CONFIG),
+    ("commissionRate", "/fapi/v1/commissionRate", BTC, whole, published.COMMISSION),
+    ("order", "/fapi/v1/order", f"{BTC}&origClientOrderId=held", whole, published.ORDER),
+    ("order", "/fapi/v1/openOrder", f"{BTC}&origClientOrderId=held", whole, published.ORDER),
+    ("order", "/fapi/v1/openOrders", "", whole, published.ORDER),
+    ("positionRisk", "/fapi/v2/positionRisk", "", whole, published.POSITION_RISK_V2),
+    ("positionRisk", "/fapi/v3/positionRisk", "", whole, published.POSITION_RISK_V3),
+    ("account", "/fapi/v2/account", "", whole, published.ACCOUNT_V2),
+    ("account.assets", "/fapi/v2/account", "", rows_of("assets"), published.ACCOUNT_ASSET_V2),
+    ("account.positions", "/fapi/v2/account", "", rows_of("positions"), published.ACCOUNT_POSITION_V2),
+    ("account", "/fapi/v3/account", "", whole, published.ACCOUNT_V3),
+    ("account.assets", "/fapi/v3/account", "", rows_of("assets"), published.ACCOUNT_ASSET),
+    ("account.positions", "/fapi/v3/account", "", rows_of("positions"), published.ACCOUNT_POSITION_V3),
+    ("balance", "/fapi/v2/balance", "", whole, published.BALANCE),
+    ("balance", "/fapi/v3/balance", "", whole, published.BALANCE),
+    ("capital/config/getall", "/sapi/v1/capital/config/getall", "", whole, published.COIN),
+    ("margin/allPairs", "/sapi/v1/margin/allPairs", "", whole, published.MARGIN_PAIR),
+]
+
+
+def assert_complete(name: str, row: dict[str, Any], fields: Model) -> None:
+    missing = {field for field in fields if field not in row}
+    assert missing == {field for field in fields if (name, field) in LEFT_OUT}
+    wrong = {field: row[field] for field, types in fields.items() if field in row and type(row[field]) not in types}
+    assert not wrong
+
+
+@pytest.mark.parametrize(("name", "path", "params", "pick", "fields"), CASES, ids=lambda value: str(value)[:40])
+async def test_every_published_field_is_there(
+    traded: Wire, name: str, path: str, params: str, pick: Pick, fields: Model
+) -> None:
+    found = pick((await traded.get(path, params)).json)
+    rows = found if isinstance(found, list) else [found]
+    assert rows
+    for row in rows:
+        assert_complete(name, row, fields)
+
+
+async def test_every_network_of_a_coin(traded: Wire) -> None:
+    for coin in (await traded.get("/sapi/v1/capital/config/getall")).json:
+        for network in coin["networkList"]:
+            assert_complete("network", network, published.NETWORK)
+
+
+async def test_placing_and_cancelling(traded: Wire) -> None:
+    order = f"{BTC}&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.1&price=60000"
+    placed = await traded.send("POST", "/fapi/v1/order", traded.signed(order))
+    assert_complete("order", placed.json, published.PLACED)
+    canceled = await traded.send("DELETE", "/fapi/v1/order", traded.signed(f"{BTC}&origClientOrderId=gone"))
+    assert_complete("order", canceled.json, published.CANCELED)
+
+
+async def test_filters_carry_published_fields_and_all_of_them_somewhere(traded: Wire) -> None:
+    for contract in (await traded.get("/fapi/v1/exchangeInfo")).json["symbols"]:
+        seen: set[str] = set()
+        for row in contract["filters"]:
+            assert {name: type(value) for name, value in row.items()}.items() <= {
+                (name, types[0]) for name, types in published.FILTER.items()
+            }
+            seen |= set(row)
+        assert seen == set(published.FILTER)
+
+
+def test_the_lists_of_exceptions_name_calls_that_exist() -> None:
+    calls = {name for name, *_ in CASES} | {"exchangeInfo.filters"}
+    assert {call for call, _ in [*LEFT_OUT, *SIMPLIFIED]} <= calls
