@@ -17,7 +17,14 @@ from pathlib import Path
 BELIEF = {
     "positions": [{"symbol": "BTCUSDT", "side": "net", "quantity": "0.5"}],
     "orders": [
-        {"clientId": "grinder_1", "symbol": "BTCUSDT", "side": "buy", "price": "58000", "quantity": "0.1", "filled": "0"}
+        {
+            "clientId": "grinder_1",
+            "symbol": "BTCUSDT",
+            "side": "buy",
+            "price": "58000",
+            "quantity": "0.1",
+            "filled": "0",
+        }
     ],
     "balances": [{"asset": "USDT", "wallet": "10000"}],
 }

@@ -37,4 +37,4 @@ if __name__ == "__main__":
         orders=[{"id": "42", "symbol": "BTCUSDT", "side": "buy", "quantity": "0.5", "filled": "0", "price": "60000"}],
     )
     threading.Thread(target=server.serve_forever).start()
-    print(f"serving on port {server.server_port}", flush=True)  # noqa: T201
+    print(f"serving on port {server.server_port}", flush=True)

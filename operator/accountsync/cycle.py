@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from accountsync.api.caps import token
 from accountsync.domain.account import AccountSnapshot, Order, OrderStatus
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.confirm import Moment, Outcome, Tracks, confirm, would_confirm
@@ -242,7 +243,7 @@ def _in_their_words(expected: ExpectedState, exchange: Exchange) -> ExpectedStat
         )
     if orders is not None:
         orders = tuple(replace(row, symbol=canonical(row.symbol, "orders", index)) for index, row in enumerate(orders))
-    return replace(expected, positions=positions, orders=orders)
+    return replace(expected, boot_id=token(expected.boot_id), positions=positions, orders=orders)
 
 
 def _scoped(policy: Policy, exchange: Exchange) -> Policy:
@@ -283,11 +284,11 @@ async def _detect(
     detection = detect(snapshot, expected, policy, answers)
     if expected is None:
         return detection, answers
-    orders = {order.id: order for order in snapshot.orders}
+    orders = {(order.symbol, order.id): order for order in snapshot.orders}
     doubtful = {
-        finding: question_about(orders[finding.id])
+        finding: question_about(orders[finding.symbol, finding.id])
         for finding in detection.findings
-        if finding.id in orders and _needs_proof(finding, state.tracks, moment, policy)
+        if (finding.symbol, finding.id) in orders and _needs_proof(finding, state.tracks, moment, policy)
     }
     questions = [*detection.questions, *doubtful.values()]
     if not questions:

@@ -1,5 +1,7 @@
 """A simulated exchange over real HTTP, and the venue that points at it."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 
@@ -10,6 +12,14 @@ from accountsync.simulator import Account, Side, Simulator
 
 LOOPBACK = EndpointPolicy(["http://127.0.0.1:*"])
 Connect = Callable[..., CcxtExchange]
+
+
+@pytest.fixture
+async def within_a_minute() -> None:
+    """Budgets begin anew with each minute: a test of sums does not begin in the last seconds of one."""
+    left = 60 - time.time() % 60
+    if left < 5:
+        await asyncio.sleep(left)
 
 
 @pytest.fixture

@@ -144,6 +144,7 @@ def test_no_minute_is_overspent(steps: list[tuple[int, float]]) -> None:
     assert all(total <= 80 for total in spent.values())
 
 
+@pytest.mark.usefixtures("within_a_minute")
 async def test_the_exchange_counts_what_we_count(
     sim: Simulator, account: Account, venue: Venue, connect: Connect
 ) -> None:
@@ -154,6 +155,7 @@ async def test_the_exchange_counts_what_we_count(
     assert venue.budget.limit == 2400
 
 
+@pytest.mark.usefixtures("within_a_minute")
 async def test_the_limit_is_the_one_that_the_exchange_tells(
     sim: Simulator, account: Account, venue: Venue, connect: Connect
 ) -> None:
@@ -171,6 +173,7 @@ async def test_the_limit_is_the_one_that_the_exchange_tells(
     assert {record.status for record in sim.requests} == {200}
 
 
+@pytest.mark.usefixtures("within_a_minute")
 async def test_others_on_the_same_address_are_seen(
     sim: Simulator, account: Account, venue: Venue, connect: Connect
 ) -> None:

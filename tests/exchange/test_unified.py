@@ -210,7 +210,7 @@ async def test_both_ways_of_reading_agree(sim: Simulator, account: Account, venu
 
 
 @pytest.mark.parametrize("path", ["*/time", "*/positionRisk", "*/v3/account", "*/openOrders"])
-@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("kind", sorted(FAULTS.keys() - {"overload as 400"}))  # ccxt knows it at Binance's own host
 async def test_failures_have_the_same_reasons_through_ccxt(
     sim: Simulator, account: Account, venue: Venue, kind: str, path: str
 ) -> None:

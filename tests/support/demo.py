@@ -1,4 +1,4 @@
-"""`make demo`: the main job on real parts, told turn by turn. Exit 0 only if each turn was read back from the API server.
+"""`make demo`: the main job on real parts, turn by turn. Exit 0 only if each was read back from the API server.
 
 KEEP=1 leaves everything running until Ctrl-C.
 """
@@ -28,7 +28,7 @@ BELIEF = {
 }
 
 
-class TurnFailed(Exception):
+class TurnFailed(Exception):  # noqa: N818 - what happened, in the words of the story
     """The API server did not show what this turn of the story should."""
 
 

@@ -1,32 +1,34 @@
 """How much a status may hold, so that it stays under 32 KiB, managedFields included, whatever the account holds.
 
 Caps of text count UTF-8 bytes; the models of the status clip to them. Caps of lists are for the writer, who knows
-what to leave out, and the models refuse a list that is longer. Counts stay exact where lists are cut.
+what to leave out, and the models refuse a list that is longer. All caps reached at once would be too much: the writer
+then lists fewer findings (`STATUS_BYTES`). Counts stay exact where lists are cut.
 """
 
 import hashlib
 
 FINDINGS_CAP = 50
 HISTORY_CAP = 10
-ACKNOWLEDGED_CAP = 32
-HOLD_KEYS_CAP = 32
+ACKNOWLEDGED_CAP = 64
+HOLD_KEYS_CAP = 100
 RULES_CAP = 16
 CONDITIONS_CAP = 8
 HOLDS_CAP = 8
+STATUS_BYTES = 28 * 1024
 
-CONDITION_MESSAGE_CAP = 200
-HOLD_MESSAGE_CAP = 128
-MESSAGE_CAP = 48
-VALUE_CAP = 20
-SYMBOL_CAP = 28
-ID_CAP = 36
+CONDITION_MESSAGE_CAP = 256
+HOLD_MESSAGE_CAP = 200
+MESSAGE_CAP = 160
+VALUE_CAP = 40
+SYMBOL_CAP = 40
+ID_CAP = 64
 RULE_CAP = 20
 REASON_CAP = 24
 KEY_CAP = 12
 DIGEST_CAP = 32
 WHO_CAP = 32
 WHAT_CAP = 20
-WHY_CAP = 72
+WHY_CAP = 120
 TOKEN_CAP = 48
 
 _ELLIPSIS = "…"

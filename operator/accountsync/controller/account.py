@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from accountsync.api import v1alpha1 as api
+from accountsync.api.caps import token
 from accountsync.controller import status as written
 from accountsync.controller.conditions import Failing, Outlook, conditions
 from accountsync.controller.events import Events
@@ -414,7 +415,7 @@ def _asked(body: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _annotation(body: Mapping[str, Any], name: str) -> str:
-    return str((body["metadata"].get("annotations") or {}).get(name, ""))[:64]
+    return token(str((body["metadata"].get("annotations") or {}).get(name, "")))
 
 
 def _version(body: Mapping[str, Any]) -> int:

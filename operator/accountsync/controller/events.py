@@ -4,6 +4,7 @@ An Event that can't be written is logged and dropped: the status says the same, 
 """
 
 import os
+import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,7 +54,10 @@ class Events:
             name = await self._kube.create_event(
                 metadata["namespace"],
                 {
-                    "metadata": {"generateName": f"{metadata['name']}."[:240], "namespace": metadata["namespace"]},
+                    "metadata": {
+                        "name": f"{metadata['name'][:200].rstrip('.-')}.{secrets.token_hex(8)}",
+                        "namespace": metadata["namespace"],
+                    },
                     "eventTime": stamp,
                     "type": "Warning" if warning else "Normal",
                     "reason": reason,

@@ -12,15 +12,13 @@ from decimal import Decimal
 from typing import Any
 
 from accountsync.api import v1alpha1 as api
-from accountsync.api.caps import ACKNOWLEDGED_CAP, FINDINGS_CAP, HISTORY_CAP
+from accountsync.api.caps import ACKNOWLEDGED_CAP, FINDINGS_CAP, HISTORY_CAP, STATUS_BYTES
 from accountsync.cycle import State
 from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.confirm import Track
 from accountsync.domain.detect import Finding
 from accountsync.domain.expected import BeliefMemory
 from accountsync.domain.holds import Hold, Signal, Source, Transition
-
-STATUS_BYTES = 24 * 1024
 
 
 def moment(ms: int) -> datetime:
@@ -213,7 +211,11 @@ def significant(status: dict[str, Any]) -> str:
 def fitted(status: dict[str, Any]) -> dict[str, Any]:
     """The status with as many of its listed findings as fit; the counts stay exact."""
     items = status.get("findings", {}).get("items", [])
-    while items and len(json.dumps(status).encode()) > STATUS_BYTES:
+    while items and _size(status) > STATUS_BYTES:
         items = items[: len(items) * 3 // 4]
         status = {**status, "findings": {**status["findings"], "items": items}}
     return status
+
+
+def _size(status: dict[str, Any]) -> int:
+    return len(json.dumps(status, separators=(",", ":"), ensure_ascii=False).encode())

@@ -198,7 +198,7 @@ class _Draft:
 
 def _check_integrity(snapshot: AccountSnapshot, draft: _Draft) -> None:
     """Corrupt objects are reported, and nothing else is judged of them."""
-    for order in _repeated(snapshot.orders, lambda order: order.id):
+    for order in _repeated(snapshot.orders, lambda order: (order.symbol, order.id)):
         message = f"order {sanitize(order.id)} of {order.symbol} is listed twice"
         draft.add(Rule.DUPLICATE_KEY, order.symbol, f"order:{order.id}", message)
         draft.doubt(order.symbol, order.id, order.client_id)
@@ -239,19 +239,19 @@ def _in_scope(orders: Iterable[ExpectedOrder], scope: frozenset[str]) -> list[Ex
 def _compare_orders(
     snapshot: AccountSnapshot, expected: Iterable[ExpectedOrder], policy: Policy, draft: _Draft
 ) -> None:
-    by_id = {order.id: order for order in snapshot.orders}
-    by_client_id = {order.client_id: order for order in snapshot.orders if order.client_id}
-    known: set[str] = set()
+    by_id = {(order.symbol, order.id): order for order in snapshot.orders}  # exchanges count ids up per symbol
+    by_client_id = {(order.symbol, order.client_id): order for order in snapshot.orders if order.client_id}
+    known: set[tuple[str, str]] = set()
     for belief in expected:
-        order = by_id.get(belief.id) if belief.id else None
-        order = order or by_client_id.get(belief.client_id)
+        order = by_id.get((belief.symbol, belief.id)) or by_client_id.get((belief.symbol, belief.client_id))
         if order is not None:
-            known.add(order.id)
+            known.add((order.symbol, order.id))
             _compare_order(belief, order, draft)
         elif belief.status is OrderStatus.OPEN:
             _judge_absence(belief, draft)
-    for order in {order.id: order for order in snapshot.orders if order.id not in known}.values():
-        _judge_unexpected(order, policy, draft)
+    for key, order in by_id.items():
+        if key not in known:
+            _judge_unexpected(order, policy, draft)
 
 
 def _judge_absence(belief: ExpectedOrder, draft: _Draft) -> None:

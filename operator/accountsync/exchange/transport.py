@@ -164,8 +164,8 @@ class Client:
         """Sign a request; credentials that cannot sign are wrong credentials."""
         try:
             return super().sign(*args, **kwargs)  # type: ignore[misc]
-        except library.errors().BaseError:
-            raise
+        except (library.errors().BaseError, LookupError, AttributeError):
+            raise  # an address or a method that is missing, say in a sandbox
         except Exception:  # noqa: BLE001 - a PEM that is none, a base64 that is none: whatever the libraries raise
             problem = failure(Reason.CREDENTIALS_REJECTED, f"these credentials cannot sign a request to {self.id}")
         raise problem
