@@ -241,6 +241,11 @@ def _in_their_words(expected: ExpectedState, exchange: Exchange) -> ExpectedStat
             for index, row in enumerate(positions)
             if row.quantity or listed(row.symbol)
         )
+        if len({(row.symbol, row.side) for row in positions}) < len(positions):
+            raise BeliefUnobserved(
+                Reason.STATE_MALFORMED,
+                "the bot's state, positions: one position stands in two spellings of its symbol: keep one",
+            )
     if orders is not None:
         orders = tuple(replace(row, symbol=canonical(row.symbol, "orders", index)) for index, row in enumerate(orders))
     return replace(expected, boot_id=token(expected.boot_id), positions=positions, orders=orders)

@@ -143,7 +143,7 @@ BAD_DOCUMENTS: list[tuple[Any, str, str]] = [
     (order(status="lost"), "orders[0].status", "one of open, filled, canceled, expired, rejected"),
     (order(status=None), "orders[0].status", "one of open"),
     (order(status="open\n"), "orders[0].status", "one of open"),
-    (document(orders=[{"id": "1", "symbol": "X"}, {"id": "1", "symbol": "Y"}]), "orders[1].id", "repeats orders[0].id"),
+    (document(orders=[{"id": "1", "symbol": "X"}, {"id": "1", "symbol": "X"}]), "orders[1].id", "repeats orders[0].id"),
     (
         document(orders=[{"id": "1", "clientId": "c", "symbol": "X"}, {"clientId": "c", "symbol": "X"}]),
         "orders[1].clientId",

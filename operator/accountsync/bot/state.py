@@ -198,8 +198,8 @@ def _malformed(source: str, path: str, why: str) -> BeliefUnobserved:
 def _refuse_repeated(state: _State, source: str) -> None:
     keys: tuple[tuple[str, str, Iterable[Hashable]], ...] = (
         ("positions", "", ((row.symbol, row.side) for row in state.positions or ())),
-        ("orders", ".id", (row.id for row in state.orders or ())),
-        ("orders", ".clientId", (row.client_id for row in state.orders or ())),
+        ("orders", ".id", (row.id and (row.symbol, row.id) for row in state.orders or ())),
+        ("orders", ".clientId", (row.client_id and (row.symbol, row.client_id) for row in state.orders or ())),
         ("balances", "", (row.asset for row in state.balances or ())),
     )
     for section, name, rows in keys:

@@ -158,7 +158,7 @@ class _Draft:
         self.questions: list[Question] = []
 
     def doubt(self, symbol: str, *ids: str) -> None:
-        self.unknown.update((symbol, sanitize(text)) for text in ids if text)
+        self.unknown.update((symbol, text if text == ANY else sanitize(text)) for text in ids if text)
 
     def settled(self, symbol: str, *ids: str) -> bool:
         return self.unknown.isdisjoint({(symbol, ANY), *((symbol, sanitize(text)) for text in ids)})

@@ -7,11 +7,11 @@ changes: it costs kilobytes and microseconds where a new one costs a quarter of 
 
 import asyncio
 import copy
-import time
 from collections.abc import Awaitable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from accountsync.clock import SystemClock
 from accountsync.errors import AccountSyncError, ConfigurationError, ExchangeUnobserved, Reason
 from accountsync.exchange import library
 from accountsync.exchange.binance import BinanceUsdm
@@ -52,18 +52,6 @@ SHARED = frozenset(
     }
 )
 """Attributes of a ccxt instance that only loading markets writes: accounts share the venue's."""
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def now_ms(self) -> int:
-        """Unix milliseconds."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
 
 
 class Venue:
