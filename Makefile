@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint crds cluster lock clean
+.PHONY: help demo test lint crds docs cluster simulate-many lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(READY): requirements/dev.txt pyproject.toml
 	@echo "accountsync: setting up the virtual environment in $(VENV) (once, about a minute)"
@@ -35,9 +35,16 @@ lint: $(READY) ## ruff, mypy, import contracts, generated files up to date
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/accountsync crds --check crds
+	@$(BIN)/accountsync docs --check docs
 
 crds: $(READY) ## write the CRDs from the models into crds/
 	@$(BIN)/accountsync crds --write crds
+
+docs: $(READY) ## write the generated pages into docs/
+	@$(BIN)/accountsync docs --write docs
+
+simulate-many: $(READY) ## the seeded simulation of the judgement with 5,000 seeds
+	@ACCOUNTSYNC_SEEDS=5000 $(BIN)/python -m pytest tests/simulation -q
 
 lock: $(READY) ## resolve the dependencies anew and write requirements/
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements/runtime.txt

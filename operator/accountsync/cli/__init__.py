@@ -13,6 +13,7 @@ class Verbs(click.Group):
 
     verbs: ClassVar[dict[str, str]] = {
         "crds": "crds",
+        "docs": "docs",
         "operator": "operator",
         "simulate": "simulate",
     }

@@ -45,4 +45,4 @@ class Server:
     async def _readyz(self, _: web.Request) -> web.Response:
         if self._ready():
             return web.Response(text="ok\n")
-        return web.Response(status=503, text="the accounts have not been listed yet\n")
+        return web.Response(status=503, text="not started yet\n")

@@ -1,0 +1,31 @@
+"""`make demo` tells the truth: it ends with 0 only if each turn was read back from the API server."""
+
+import subprocess
+import sys
+
+import pytest
+from tests.support.running import ROOT
+
+pytestmark = pytest.mark.cluster
+
+
+def demo(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.support.demo", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_the_whole_story_ends_well() -> None:
+    told = demo()
+    assert told.returncode == 0, told.stdout + told.stderr
+    turns = [line for line in told.stdout.splitlines() if line.startswith("── ")]
+    assert [turn[3] for turn in turns] == ["1", "2", "3", "4", "5"]
+    assert "OutOfSync" in told.stdout
+    assert "Each turn was read back" in told.stdout
+
+
+def test_without_the_drift_it_fails_at_the_turn_that_should_find_it() -> None:
+    told = demo("--skip-drift", "--patience=15")
+    assert told.returncode == 1, told.stdout + told.stderr
+    turns = [line for line in told.stdout.splitlines() if line.startswith("── ")]
+    assert turns[-1].startswith("── 3. Found and paused")
+    assert "the demo failed at this turn" in told.stderr
