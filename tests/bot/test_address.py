@@ -152,6 +152,8 @@ def test_a_url_of_another_origin_is_refused_with_what_to_do(url: str) -> None:
         "http://127.1/",
         "http://2130706433/",
         "http://0x7f.0x1/",
+        "http://bots.1example/",
+        "https://BOTS.example.com/",
         "http://0177.0.0.1/",
         "http://[127.0.0.1]/",
         "http://[fe80::1%25eth0]/",
@@ -190,9 +192,10 @@ def test_an_entry_that_is_no_origin_is_refused_at_the_start(entry: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_cluster_domain_that_is_none_is_refused_at_the_start() -> None:
+@pytest.mark.parametrize("domain", ["svc:80/", "svc.1", "127.0.0.1"])
+def test_a_cluster_domain_that_is_none_is_refused_at_the_start(domain: str) -> None:
     with pytest.raises(ValueError, match="cluster domain"):
-        AddressPolicy(cluster_domain="svc:80/")
+        AddressPolicy(cluster_domain=domain)
 
 
 FORBIDDEN = [
@@ -248,6 +251,14 @@ async def test_loopback_is_for_hosts_of_the_allow_list_and_their_ports() -> None
     assert await resolver.resolve("bot.test", 8080)
     with pytest.raises(ForbiddenAddressError):
         await resolver.resolve("bot.test", 8081)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_loopback_over_ipv6_is_for_hosts_of_the_allow_list(scheme: str) -> None:
+    policy = AddressPolicy([f"{scheme}://[0::1]:8080"])
+    assert policy.permits("::1", 8080, "::1")
+    assert not policy.permits("::1", 8081, "::1")
+    assert not policy.permits("bot.test", 8080, "::1")
 
 
 async def test_the_allow_list_does_not_reach_special_addresses_through_a_name() -> None:

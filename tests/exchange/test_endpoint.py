@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from accountsync.errors import ConfigurationError, ExchangeUnobserved, Reason
 from accountsync.exchange import EndpointPolicy, Venue, Venues, exchange_ids
-from accountsync.exchange.endpoint import InvalidOriginError, moved, parse_origin
+from accountsync.exchange.endpoint import moved
+from accountsync.origin import InvalidOriginError, parse_origin
 
 NOT_ORIGINS = [
     "",
@@ -49,6 +50,11 @@ NOT_ORIGINS = [
     "https://127.1",
     "https://0177.0.0.1",
     "https://2130706433",
+    "https://0x7f.0x1",
+    "https://fapi.1example",
+    "https://fapi.example.com.",
+    "https://[fapi.example]",
+    f"https://{'a.' * 127}example",
     "https://exämple.com",
 ]
 
@@ -94,6 +100,33 @@ def test_an_entry_admits_its_origin(entry: str, endpoint: str) -> None:
 def test_an_entry_admits_nothing_else(entry: str, endpoint: str) -> None:
     with pytest.raises(ConfigurationError, match="not in the operator's list"):
         EndpointPolicy([entry]).admit(endpoint)
+
+
+def test_an_entry_is_in_lower_case() -> None:
+    with pytest.raises(ValueError, match=r"entry 2 of the allowed exchange endpoints is wrong: .* lower case"):
+        EndpointPolicy(["https://fapi.example.com", "https://FAPI.example.com"])
+
+
+def test_an_entry_that_is_no_origin_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="entry 1") as caught:
+        EndpointPolicy(["https://user:hunter2@fapi.example.com"])
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "normal"),
+    [
+        ("https://fapi.example.com:443/", "fapi.example.com", "https://fapi.example.com"),
+        ("http://fapi.example.com:443", "fapi.example.com", "http://fapi.example.com:443"),
+        ("http://1.example:80", "1.example", "http://1.example"),
+        ("http://[0:0::1]", "::1", "http://[::1]"),
+        ("http://[::80]:8900", "::80", "http://[::80]:8900"),
+        ("http://[::1]:*", "::1", "http://[::1]:*"),
+    ],
+)
+def test_an_origin_has_one_normal_spelling(text: str, host: str, normal: str) -> None:
+    origin = parse_origin(text, any_port=True)
+    assert (origin.host, str(origin)) == (host, normal)
 
 
 def test_nothing_is_allowed_by_default() -> None:

@@ -12,7 +12,6 @@ Invariants:
 import re
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
@@ -21,31 +20,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from accountsync.errors import ConfigurationError, Reason
+from accountsync.origin import DEFAULT_PORTS, LABEL, MAX_PORT, NAME, AllowList, InvalidOriginError, Origin, parse_origin
 
-MAX_PORT: Final = 65535
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 ALLOW_LIST: Final = "the operator's allow-list of bot origins"
 
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_NAME: Final = rf"{_LABEL}(?:\.{_LABEL})*"
-_PATH: Final = r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*"
-_URL: Final = re.compile(
-    rf"(?P<scheme>https?)://(?P<host>{_NAME}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}|\*))?(?P<path>{_PATH})?"
-)
+_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
 _MAX_URL: Final = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Scheme, host and port. `port` None: any, on the allow-list only. An IPv6 host stands without its brackets."""
-
-    scheme: str
-    host: str
-    port: int | None
-
-    def covers(self, other: "Origin") -> bool:
-        """Whether an allow-list entry for this origin lets `other` through."""
-        return (self.scheme, self.host) == (other.scheme, other.host) and self.port in {None, other.port}
 
 
 class AddressPolicy:
@@ -58,10 +38,10 @@ class AddressPolicy:
     """
 
     def __init__(self, allowed: Sequence[str] = (), cluster_domain: str = "svc") -> None:
-        if re.fullmatch(_NAME, cluster_domain) is None:
+        if re.fullmatch(NAME, cluster_domain) is None:
             raise ValueError(f"the cluster domain {cluster_domain!r} is no DNS name; use svc or svc.cluster.local")
         self._cluster_domain = cluster_domain
-        self._allowed = tuple(_entry(number, text) for number, text in enumerate(allowed, 1))
+        self._allowed = AllowList(allowed, ALLOW_LIST)
 
     def service(
         self,
@@ -75,7 +55,7 @@ class AddressPolicy:
     ) -> str:
         """The URL of a Service. `namespace` must be the account's own; `field` is named in errors."""
         for text, what in ((name, f"{field}.name"), (namespace, "the namespace")):
-            if re.fullmatch(_LABEL, text) is None:
+            if re.fullmatch(LABEL, text) is None:
                 raise _not_allowed(f"{what} must be a DNS label: lower-case letters, digits and hyphens, at most 63")
         if scheme not in DEFAULT_PORTS:
             raise _not_allowed(f"{field}.scheme must be http or https")
@@ -87,28 +67,31 @@ class AddressPolicy:
 
     def url(self, url: str, *, field: str = "spec.bot.state.http.url") -> str:
         """`url`, in its normal spelling, if its origin is on the allow-list."""
-        parsed = _parse(url)
-        if parsed is None or parsed[0].port is None:
+        scheme, _, rest = url.partition("://")
+        authority, _, path = rest.partition("/")
+        try:
+            origin: Origin | None = parse_origin(f"{scheme}://{authority}")
+        except InvalidOriginError:
+            origin = None
+        if origin is None or len(url) > _MAX_URL or not _plain_path(f"/{path}"):
             raise _not_allowed(
                 f"{field} must be http(s)://host[:port]/path, in lower case up to the path, without user, query, "
                 "fragment, escapes or dot segments; credentials belong into the Secret"
             )
-        origin, path = parsed
-        if not any(entry.covers(origin) for entry in self._allowed):
+        if origin not in self._allowed:
             raise _not_allowed(
                 f"{field} has an origin that is not on {ALLOW_LIST}: name a Service of the account's own namespace "
                 "instead, or ask who runs the operator to allow it"
             )
         if _standing(origin.host) is _Standing.NEVER:
             raise _not_allowed(f"{field} is a link-local, metadata or other special address; no allow-list allows it")
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        return f"{origin.scheme}://{host}:{origin.port}{path or '/'}"
+        return f"{origin.scheme}://{origin.authority}/{path}"
 
     def permits(self, host: str, port: int, address: str) -> bool:
         """Whether a connection for `host` and `port` may go to the IP `address` that the name stands for."""
         standing = _standing(address)
         if standing is _Standing.LOOPBACK:
-            return any(entry.host == host and entry.port in {None, port} for entry in self._allowed)
+            return any(Origin(scheme, host, port) in self._allowed for scheme in DEFAULT_PORTS)
         return standing is _Standing.ORDINARY
 
 
@@ -189,40 +172,8 @@ def _ip(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _entry(number: int, text: str) -> Origin:
-    parsed = _parse(text)
-    if parsed is None or parsed[1] not in {"", "/"}:
-        raise ValueError(  # without the text, which may hold a password
-            f"entry {number} of {ALLOW_LIST} is no origin: write http(s)://host, with :port, or with :* for any port"
-        )
-    return parsed[0]
-
-
-def _parse(text: str) -> tuple[Origin, str] | None:
-    """Origin and path of a plain URL, or None. The grammar is narrow so that no two parsers differ over it."""
-    match = _URL.fullmatch(text) if len(text) <= _MAX_URL else None
-    if match is None:
-        return None
-    host, port, path = match["host"].strip("[]"), match["port"], match["path"] or ""
-    ip = _ip(host)
-    if match["host"].startswith("[") != isinstance(ip, IPv6Address):
-        return None
-    if ip is None and host.rpartition(".")[2][:1].isdigit():
-        return None  # 127.1 or 0x7f.1: an address to some, a name to others
-    if path and not _plain_path(path):
-        return None
-    number = None if port == "*" else int(port or DEFAULT_PORTS[match["scheme"]])
-    if number is not None and not 1 <= number <= MAX_PORT:
-        return None
-    return Origin(match["scheme"], str(ip) if ip else host, number), path
-
-
 def _plain_path(path: str) -> bool:
-    return (
-        len(path) <= _MAX_URL
-        and re.fullmatch(_PATH, path) is not None
-        and not {".", ".."}.intersection(path.split("/"))
-    )
+    return len(path) <= _MAX_URL and _PATH.fullmatch(path) is not None and not {".", ".."}.intersection(path.split("/"))
 
 
 def _not_allowed(message: str) -> ConfigurationError:
