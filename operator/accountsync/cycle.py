@@ -5,11 +5,14 @@ Out: a `Cycle`: the new `State` and all that there is to report. Nothing here kn
 
 Invariants:
 1. A side that could not be read is a `Failure`, and then its findings neither appear nor disappear.
-2. A snapshot older than one accepted changes nothing but the TimestampRegression finding.
+2. A snapshot older than one accepted changes nothing but the TimestampRegression finding; one that is no newer is
+   judged, but makes no cycle complete.
 3. Every await is bounded by the policy's timeout.
+4. No order is said to be gone, not even one that should not have been there, without the exchange's word on it.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -27,6 +30,7 @@ from accountsync.domain.detect import (
     detect,
     question_about,
     regression,
+    sanitize,
 )
 from accountsync.domain.expected import BeliefMemory, Doubt, ExpectedState, accept
 from accountsync.domain.holds import Holds
@@ -36,6 +40,9 @@ from accountsync.ports import BotState, Clock, Exchange
 
 T = TypeVar("T")
 MAX_QUESTIONS = 20
+ObjectKey = tuple[str, str, str]
+"""Kind, symbol, and what tells it from others of that kind and symbol."""
+ORDER, POSITION = "order", "position"
 
 DOUBTS = {
     "not_ready": Reason.BOT_NOT_READY,
@@ -67,7 +74,8 @@ class State:
     """All that is remembered of an account between cycles.
 
     `timestamp`: of the newest snapshot accepted, exchange ms. `good_at`: monotonic seconds of it. `judged_at`: of the
-    last complete cycle. `updates`: (symbol, id) → the latest update time seen of that object.
+    last complete cycle. `updates`: each object listed → the latest update time seen of it. `gone`: each position that
+    is no longer listed → the time of the snapshot that first lacked it.
     """
 
     tracks: Tracks = field(default_factory=dict)
@@ -75,7 +83,8 @@ class State:
     holds: Holds = field(default_factory=dict)
     acknowledged: Acknowledged = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
-    updates: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    updates: Mapping["ObjectKey", int] = field(default_factory=dict)
+    gone: Mapping["ObjectKey", int] = field(default_factory=dict)
     snapshot: AccountSnapshot | None = None
     timestamp: int | None = None
     good_at: float | None = None
@@ -99,12 +108,16 @@ class Cycle:
 async def run(
     state: State, policy: Policy, wishes: Wishes, exchange: Exchange, bot: BotState, clock: Clock, *, since: float
 ) -> Cycle:
-    """One cycle. `since`: monotonic seconds from which an account that never had a good snapshot is aged."""
+    """One cycle.
+
+    `since`: monotonic seconds from which the account is aged: of its creation, the last good snapshot of
+    another process, or the end of a suspension.
+    """
     deadline = asyncio.get_running_loop().time() + policy.timeout
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(_snapshot(exchange, policy, deadline))
+        reading = group.create_task(_snapshot(exchange, policy, deadline, clock))
         believing = group.create_task(_belief(bot, policy, deadline))
-    snapshot, belief = reading.result(), believing.result()
+    (snapshot, taken), belief = reading.result(), believing.result()
     now_ms, monotonic = clock.now_ms(), clock.monotonic()
     exchange_failure = snapshot if isinstance(snapshot, Failure) else None
     bot_failure = belief if isinstance(belief, Failure) else None
@@ -123,7 +136,6 @@ async def run(
                 stale_after=policy.belief_stale_after_ms,
                 account_empty=not seen.orders and not seen.held,
             )
-            booted = bool(state.belief.boot_id) and memory.boot_id != state.belief.boot_id
         except Doubt as doubt:
             memory, expected = doubt.memory, None
             bot_failure = Failure(DOUBTS[doubt.why], doubt.message)
@@ -131,36 +143,40 @@ async def run(
             expected, bot_failure = None, Failure.of(error)
         except ConfigurationError as error:
             seen, exchange_failure = None, Failure.of(error)
+        booted = bool(state.belief.boot_id) and memory.boot_id != state.belief.boot_id
 
     outcome = Outcome(state.tracks, (), (), ())
     answers: Answers = state.answers
-    accepted = False
+    accepted = newer = whole = False
     if seen is not None:
-        moment = Moment(seen.timestamp, expected.as_of if expected else None, now_ms, monotonic)
+        until = seen.timestamp + taken
+        moment = Moment(seen.timestamp, until, expected.as_of if expected else None, now_ms, monotonic)
         if state.timestamp is not None and seen.timestamp < state.timestamp:
             exchange_failure = Failure(Reason.SNAPSHOT_REFUSED, "the exchange's snapshot went back in time")
             detection = regression(seen, state.timestamp)
         else:
             accepted = True
-            seen = _unsettle_regressed(seen, state.updates)
+            newer = state.timestamp is None or seen.timestamp > state.timestamp
+            seen, updates, gone = _unsettle_regressed(seen, until, state)
+            state = replace(state, updates=updates, gone=gone)
             detection, answers = await _detect(seen, expected, policy, state, moment, exchange, deadline)
         outcome = confirm(
             state.tracks, detection, moment, grace_ms=policy.order_grace_ms, confirmations=policy.confirmations
         )
-    complete = accepted and expected is not None
+        whole = not detection.unknown
+    complete = newer and expected is not None
     state = replace(state, tracks=outcome.tracks, belief=memory, answers=_lasting(answers, outcome.tracks))
     if accepted and seen is not None:
-        newer = state.timestamp is None or seen.timestamp > state.timestamp
         state = replace(
             state,
             snapshot=seen,
             timestamp=seen.timestamp,
-            updates=_updates(seen),
             good_at=monotonic if newer or state.good_at is None else state.good_at,
             judged_at=monotonic if complete else state.judged_at,
         )
     situation = Situation(
         complete=complete,
+        whole=whole,
         created=state.created,
         booted=booted,
         stale_for=_stale_for(state, policy, monotonic, since),
@@ -194,9 +210,14 @@ def _decided(
 # --- observe -----------------------------------------------------------------------------------------------------
 
 
-async def _snapshot(exchange: Exchange, policy: Policy, deadline: float) -> AccountSnapshot | Failure:
+async def _snapshot(
+    exchange: Exchange, policy: Policy, deadline: float, clock: Clock
+) -> tuple[AccountSnapshot | Failure, int]:
+    """The snapshot, and how many ms it took to read."""
+    began = clock.monotonic()
     late = ExchangeUnobserved(Reason.EXCHANGE_TIMEOUT, f"the exchange did not answer within {policy.timeout:g} s")
-    return await _bounded(exchange.snapshot(policy.symbols), deadline, late)
+    snapshot = await _bounded(exchange.snapshot(policy.symbols), deadline, late)
+    return snapshot, math.ceil((clock.monotonic() - began) * 1000)
 
 
 async def _belief(bot: BotState, policy: Policy, deadline: float) -> ExpectedState | Failure:
@@ -260,16 +281,28 @@ def _scoped(policy: Policy, exchange: Exchange) -> Policy:
         ) from None
 
 
-def _updates(snapshot: AccountSnapshot) -> dict[tuple[str, str], int]:
-    orders = {(order.symbol, order.id): order.updated for order in snapshot.orders}
-    positions = {(row.symbol, f"{row.side}/{row.margin_mode}"): row.updated for row in snapshot.positions}
+def _updates(snapshot: AccountSnapshot) -> dict[ObjectKey, int]:
+    orders = {(ORDER, order.symbol, order.id): order.updated for order in snapshot.orders}
+    positions = {(POSITION, row.symbol, f"{row.side}/{row.margin_mode}"): row.updated for row in snapshot.positions}
     return {key: updated for key, updated in (orders | positions).items() if updated is not None}
 
 
-def _unsettle_regressed(snapshot: AccountSnapshot, before: Mapping[tuple[str, str], int]) -> AccountSnapshot:
-    """One object older than when it was last seen: its symbol is Unknown this time."""
-    older = {key[0] for key, updated in _updates(snapshot).items() if updated < before.get(key, updated)}
-    return replace(snapshot, unsettled=snapshot.unsettled | older) if older else snapshot
+def _unsettle_regressed(
+    snapshot: AccountSnapshot, until: int, state: State
+) -> tuple[AccountSnapshot, dict[ObjectKey, int], dict[ObjectKey, int]]:
+    """One object older than when it was last seen: its symbol is Unknown this time.
+
+    So it is, once, where a position is back that was gone, and is older than the reading that lacked it: one of the
+    two lists was of the past. Also what to remember as `updates` and `gone`.
+    """
+    now = _updates(snapshot)
+    older = {key for key, updated in now.items() if updated < state.updates.get(key, updated)}
+    older |= {key for key, updated in now.items() if updated < state.gone.get(key, updated)}
+    updates = {key: max(min(updated, until), state.updates.get(key, 0)) for key, updated in now.items()}
+    left = {key: snapshot.timestamp for key in state.updates if key not in now and key[0] == POSITION}
+    gone = {key: since for key, since in ({**left, **state.gone}).items() if key not in now}
+    unsettled = snapshot.unsettled.union(symbol for _, symbol, _ in older)
+    return replace(snapshot, unsettled=unsettled), updates, gone
 
 
 # --- detect, with questions --------------------------------------------------------------------------------------
@@ -284,7 +317,11 @@ async def _detect(
     exchange: Exchange,
     deadline: float,
 ) -> tuple[Detection, Answers]:
-    """Detect; ask for the orders that need proof, and for list entries about to be confirmed; detect again."""
+    """Detect; ask for the orders that need proof, and detect again.
+
+    Those are the ones that the bot tracks and the list lacks, list entries about to be confirmed, and those that were
+    confirmed to be there and have left the list.
+    """
     answers = dict(state.answers)
     detection = detect(snapshot, expected, policy, answers)
     if expected is None:
@@ -295,13 +332,46 @@ async def _detect(
         for finding in detection.findings
         if (finding.symbol, finding.id) in orders and _needs_proof(finding, state.tracks, moment, policy)
     }
-    questions = [*detection.questions, *doubtful.values()]
+    left = {
+        track.finding: Question(track.finding.symbol, track.finding.id)
+        for track in state.tracks.values()
+        if track.confirmed
+        and track.finding.rule is Rule.UNEXPECTED_ORDER
+        and (track.finding.symbol, track.finding.id) not in orders
+        and detection.judged(track.finding)
+    }
+    questions = [*doubtful.values(), *_by_urgency([*detection.questions, *left.values()], state.tracks)]
     if not questions:
         return detection, answers
     answers |= await _ask(questions[:MAX_QUESTIONS], exchange, deadline)
     detection = detect(snapshot, expected, policy, answers)
     unproven = {finding.key for finding, question in doubtful.items() if question not in answers}
-    return detection.without(unproven), answers
+    staying = [finding for finding, question in left.items() if not _gone(question, answers)]
+    return detection.without(unproven).doubting(staying), answers
+
+
+def _by_urgency(questions: list[Question], tracks: Tracks) -> list[Question]:
+    """What may be confirmed soon first, then what is new, then what is only to be resolved; the longest unseen first.
+
+    So more questions than may be asked at a time still get their turns.
+    """
+    by_name = {(track.finding.symbol, track.finding.id): track for track in tracks.values()}
+
+    def urgency(question: Question) -> tuple[int, int]:
+        track = by_name.get((question.symbol, sanitize(question.order_id or question.client_id)))
+        if track is None:
+            return 1, 0
+        return (2 if track.confirmed else 0), track.last_seen
+
+    return sorted(questions, key=urgency)
+
+
+def _gone(question: Question, answers: Answers) -> bool:
+    """Whether the exchange said that this order is no longer open."""
+    if question not in answers:
+        return False
+    order = answers[question]
+    return order is None or order.status is not OrderStatus.OPEN
 
 
 def _needs_proof(finding: Finding, tracks: Tracks, moment: Moment, policy: Policy) -> bool:
@@ -336,17 +406,20 @@ async def _ask(questions: list[Question], exchange: Exchange, deadline: float) -
 
 
 def _lasting(answers: Answers, tracks: Tracks) -> Answers:
-    """Only a terminal state is final, and only what is still tracked is worth keeping."""
+    """Only a terminal state is final, and only what is still tracked is worth keeping.
+
+    A client id may be used again once its order ended, so an answer about one is never final.
+    """
     tracked = {(track.finding.symbol, track.finding.id) for track in tracks.values()}
     return {
         question: order
         for question, order in answers.items()
         if order is not None
         and order.status is not OrderStatus.OPEN
-        and (question.symbol, question.order_id or question.client_id) in tracked
+        and (question.symbol, sanitize(question.order_id)) in tracked
     }
 
 
 def _stale_for(state: State, policy: Policy, monotonic: float, since: float) -> float | None:
-    age = monotonic - (state.good_at if state.good_at is not None else since)
+    age = monotonic - max(since, state.good_at if state.good_at is not None else since)
     return age if age > policy.stale_after else None

@@ -1,11 +1,13 @@
 """An account from its creation to its deletion, over HTTP state."""
 
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from tests.support.running import Operator, until
 from tests.support.stage import ApiError, HttpBot, Stage, find_condition, open_account
 
+from accountsync.simulator import Fault, Simulator
 from accountsync.simulator.thread import SimulatorThread
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
@@ -57,3 +59,30 @@ def test_the_kill_switch_stops_and_resumes_in_every_mode(exchange: SimulatorThre
     assert (status["pausedBy"], status["holds"][0]["message"]) == ("User", "maintenance tonight")
     stage.patch("two", {"spec": {"paused": False}})
     stage.await_status("two", lambda s: not s["paused"], "lifted User hold")
+
+
+def test_a_blind_operator_holds_the_bot_until_it_sees_again(
+    exchange: SimulatorThread, bot: HttpBot, stage: Stage
+) -> None:
+    watching = open_account(stage, exchange, bot, "pausing", staleAfter="5s")
+    observing = open_account(stage, exchange, bot, "observing", staleAfter="5s", mode="Observe")
+    for name in ("pausing", "observing"):
+        stage.await_status(name, lambda s: s.get("sync") == "InSync" and not s["paused"], "clean account")
+    for account in (watching, observing):
+        exchange.call(partial(break_exchange, account=account))
+    status = stage.await_status("pausing", lambda s: s.get("pausedBy") == "Stale", "Stale hold")
+    assert status["sync"] == "Unknown"
+    assert find_condition(status, "Ready")["reason"] == "ExchangeUnavailable"
+    stage.await_status("observing", lambda s: s.get("sync") == "Unknown", "Unknown")
+    assert not stage.status("observing")["paused"]
+
+    stage.patch("pausing", {"spec": {"suspend": True}})
+    status = stage.await_status("pausing", lambda s: find_condition(s, "Ready")["reason"] == "Suspended", "suspended")
+    assert status["pausedBy"] == "Stale", "what was held stays held"
+    stage.patch("pausing", {"spec": {"suspend": False}})
+    exchange.call(lambda sim: sim.faults.clear())
+    stage.await_status("pausing", lambda s: s.get("sync") == "InSync" and not s["paused"], "lifted Stale hold")
+
+
+def break_exchange(sim: Simulator, account: str) -> None:
+    sim.faults.add(Fault.http_error(503, account=account))

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -21,7 +22,7 @@ from accountsync.controller.conditions import Failing, Outlook, conditions
 from accountsync.controller.events import Events
 from accountsync.controller.kube import CONFLICT, NOT_FOUND, Kube, KubeError
 from accountsync.controller.settings import Settings
-from accountsync.controller.sides import Sides
+from accountsync.controller.sides import Sides, explained
 from accountsync.cycle import Cycle, Failure, State, idle, run
 from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.decide import Wishes
@@ -88,7 +89,7 @@ class AccountLoop:
         self._observed = False
         self._written = ""
         self._written_at = float("-inf")
-        self._began = tools.clock.monotonic()
+        self._aged_from = tools.clock.monotonic()
 
     # --- what wakes it -----------------------------------------------------------------------------------------------
 
@@ -114,6 +115,11 @@ class AccountLoop:
     def uses_configmap(self, name: str) -> bool:
         """Whether the bot's state is in this ConfigMap of its namespace."""
         return name in self._named("configMap")
+
+    @property
+    def reads_configmap(self) -> bool:
+        """Whether the bot's state is in a ConfigMap at all."""
+        return bool(self._named("configMap"))
 
     def _named(self, field: str) -> set[str]:
         def walk(node: Any) -> set[str]:
@@ -202,6 +208,9 @@ class AccountLoop:
             disabled=off, suspended=account.spec.suspend if account else False, invalid=invalid, observed=self._observed
         )
         wishes = self._wishes(account)
+        if series.suspended:
+            self._aged_from = tools.clock.monotonic()
+        series.since = self._aged_from
         if account is None or series.suspended:
             await self._report(self._follow(idle(self._state, policy, wishes, tools.clock), series), base, handled=True)
             return
@@ -212,17 +221,20 @@ class AccountLoop:
                 await self._report(followed, self._now(base, policy, account.spec), handled=False)
         started = time.perf_counter()
         exchange, bot = await tools.sides.of(account)
-        cycle = await run(self._state, policy, self._wishes(account), exchange, bot, tools.clock, since=self._began)
+        cycle = await run(self._state, policy, self._wishes(account), exchange, bot, tools.clock, since=self._aged_from)
         self._follow(cycle, series)
         tools.metrics.cycle_duration.observe(time.perf_counter() - started)
         for finding in cycle.outcome.confirmed:
             track = cycle.state.tracks[finding.key]
             tools.metrics.detection_latency.observe((track.last_seen - track.first_seen) / 1000)
         self._observed = True
-        self._exchange_failing = _failing(self._exchange_failing, cycle.exchange)
+        failure = explained(cycle.exchange, account) if cycle.exchange is not None else None
+        self._exchange_failing = _failing(self._exchange_failing, failure)
         self._bot_failing = _failing(self._bot_failing, cycle.bot)
         series.record(cycle, tools.clock.monotonic())
         await self._report(cycle, self._now(replace(base, observed=True), policy, account.spec), handled=True)
+        if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
+            tools.sides.forget_bot_secret(account)
         rejected = cycle.exchange is not None and cycle.exchange.reason is Reason.CREDENTIALS_REJECTED
         if rejected and await tools.sides.rotated(account):
             self.wake(Trigger.SECRET)
@@ -244,11 +256,20 @@ class AccountLoop:
             self._handled_resume = self._status.last_handled_resume or ""
             if self._status.observed_generation is not None:
                 self._written = written.significant(self._status.dump())
+            self._aged_from = self._tools.clock.monotonic() - self._unsynced_for()
             self._restored = True
         try:
             return api.TradingAccount.parse({**self.body, "status": {}}), None
         except ConfigurationError as error:
             return None, Failure.of(error)
+
+    def _unsynced_for(self) -> float:
+        """Seconds since the last good snapshot of before this process, or since the account was created."""
+        watermarks = self._status.watermarks
+        last = watermarks.snapshot if watermarks else None
+        if last is None:
+            last = written.milliseconds(datetime.fromisoformat(self.body["metadata"]["creationTimestamp"]))
+        return max(0.0, (self._tools.clock.now_ms() - last) / 1000)
 
     def _wishes(self, account: api.TradingAccount | None) -> Wishes:
         resume = _annotation(self.body, RESUME)

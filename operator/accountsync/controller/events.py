@@ -42,46 +42,60 @@ class Events:
         """Write one Event about the object whose body is `about`. `note` is for a person."""
         metadata = about["metadata"]
         key = (metadata["uid"], reason, note)
-        series = self._series.get(key)
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         try:
-            if series is not None and self._clock.monotonic() - series.at < SERIES_SECONDS:
-                series.count += 1
-                series.at = self._clock.monotonic()
-                body = {"series": {"count": series.count, "lastObservedTime": stamp}}
-                await self._kube.patch_event(metadata["namespace"], series.name, body)
-                return
-            name = await self._kube.create_event(
-                metadata["namespace"],
-                {
-                    "metadata": {
-                        "name": f"{metadata['name'][:200].rstrip('.-')}.{secrets.token_hex(8)}",
-                        "namespace": metadata["namespace"],
-                    },
-                    "eventTime": stamp,
-                    "type": "Warning" if warning else "Normal",
-                    "reason": reason,
-                    "action": action,
-                    "note": clip(note, NOTE_CAP),
-                    "reportingController": "accountsync.dev/operator",
-                    "reportingInstance": os.environ.get("POD_NAME") or socket.gethostname(),
-                    "regarding": {
-                        "apiVersion": API_VERSION,
-                        "kind": KIND,
-                        "name": metadata["name"],
-                        "namespace": metadata["namespace"],
-                        "uid": metadata["uid"],
-                        "resourceVersion": metadata["resourceVersion"],
-                    },
-                },
-            )
-            self._remember(key, _Series(name, 1, self._clock.monotonic()))
+            if not await self._advance(key, metadata["namespace"]):
+                body = _event(metadata, warning=warning, reason=reason, action=action, note=note)
+                name = await self._kube.create_event(metadata["namespace"], body)
+                self._remember(key, _Series(name, 1, self._clock.monotonic()))
         except KubeError as error:
-            if error.status == NOT_FOUND:
-                self._series.pop(key, None)
             log.warning("event not written", reason=reason, account=metadata["name"], status=error.status)
+
+    async def _advance(self, key: tuple[str, str, str], namespace: str) -> bool:
+        """Count it once more in the Event that said it not long ago; False where there is none."""
+        series = self._series.get(key)
+        if series is None or self._clock.monotonic() - series.at >= SERIES_SECONDS:
+            return False
+        body = {"series": {"count": series.count + 1, "lastObservedTime": _stamp()}}
+        try:
+            await self._kube.patch_event(namespace, series.name, body)
+        except KubeError as error:
+            if error.status != NOT_FOUND:
+                raise
+            del self._series[key]  # somebody deleted it
+            return False
+        series.count += 1
+        series.at = self._clock.monotonic()
+        return True
 
     def _remember(self, key: tuple[str, str, str], series: _Series) -> None:
         now = self._clock.monotonic()
         self._series = {k: s for k, s in self._series.items() if now - s.at < SERIES_SECONDS}
         self._series[key] = series
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _event(metadata: Mapping[str, Any], *, warning: bool, reason: str, action: str, note: str) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": f"{metadata['name'][:200].rstrip('.-')}.{secrets.token_hex(8)}",
+            "namespace": metadata["namespace"],
+        },
+        "eventTime": _stamp(),
+        "type": "Warning" if warning else "Normal",
+        "reason": reason,
+        "action": action,
+        "note": clip(note, NOTE_CAP),
+        "reportingController": "accountsync.dev/operator",
+        "reportingInstance": os.environ.get("POD_NAME") or socket.gethostname(),
+        "regarding": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"],
+        },
+    }

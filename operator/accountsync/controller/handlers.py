@@ -12,10 +12,8 @@ from accountsync.api.v1alpha1 import GROUP, PLURAL, VERSION
 from accountsync.controller.operator import Operator
 from accountsync.controller.settings import Settings
 
-USE_LABEL = f"{GROUP}/use"
 
-
-def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:  # noqa: C901 - a list of handlers
+def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:
     """Register all handlers of one operator in `registry`."""
     operator = Operator(settings)
 
@@ -45,20 +43,6 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:  
         if operator.manager is not None:
             operator.manager.account(type, dict(body))
 
-    if settings.watch_secrets:
-
-        @kopf.on.event("v1", "secrets", registry=registry)
-        async def secret(namespace: str | None, name: str, type: str | None, **_: Any) -> None:  # noqa: A002
-            if operator.manager is not None and type is not None:
-                operator.manager.secret(namespace or "", name)
-
-    if settings.watch_configmaps:
-
-        @kopf.on.event("v1", "configmaps", registry=registry)
-        async def configmap(namespace: str | None, name: str, type: str | None, **_: Any) -> None:  # noqa: A002
-            if operator.manager is not None and type is not None:
-                operator.manager.configmap(namespace or "", name)
-
     return operator
 
 
@@ -72,9 +56,6 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
     settings.watching.server_timeout = 300
     settings.watching.inactivity_timeout = 330
-    # Server-side: a trade key never enters a watch.
-    settings.watching.label_selectors["v1", "secrets"] = f"{USE_LABEL} in (exchange-read, bot)"
-    settings.watching.label_selectors["v1", "configmaps"] = f"{USE_LABEL}=bot-state"
 
 
 async def serve(settings: Settings) -> None:

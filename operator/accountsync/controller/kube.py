@@ -6,8 +6,10 @@ Raises `KubeError` with the HTTP status (0: not reached). Bodies of answers neve
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,8 +19,10 @@ from kubernetes.aio import client, config
 from accountsync.api.v1alpha1 import API_VERSION, GROUP, KIND, PLURAL, VERSION
 
 CALL_TIMEOUT = 10.0
+WATCH_SECONDS = 300
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 FIELD_MANAGER = "accountsync"
-NOT_FOUND, CONFLICT, FORBIDDEN = 404, 409, 403
+NOT_FOUND, CONFLICT, FORBIDDEN, GONE = 404, 409, 403, 410
 
 
 class KubeError(Exception):
@@ -31,13 +35,22 @@ class KubeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A Secret's content. Its repr shows no value."""
+    """A Secret's content. Its repr shows no value. `version`: its resourceVersion."""
 
     use: str
     data: Mapping[str, str]
+    version: str = ""
 
     def __repr__(self) -> str:
         return f"Secret(use={self.use!r}, keys={sorted(self.data)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An object was added, modified or deleted, or `name` is empty: the watch has merely come to `version`."""
+
+    name: str
+    version: str
 
 
 class Kube:
@@ -45,15 +58,11 @@ class Kube:
 
     def __init__(self) -> None:
         self._client: Any = None
+        self._watching: Any = None
 
     async def __aenter__(self) -> Self:
-        configuration = client.Configuration()
-        try:
-            config.load_incluster_config(client_configuration=configuration)
-        except config.ConfigException:
-            await config.load_kube_config(client_configuration=configuration)
-        configuration.connection_pool_maxsize = 100
-        self._client = client.ApiClient(configuration)
+        self._client = await _connected(100)
+        self._watching = await _connected(0)  # each watch holds a connection, so there can be no limit
         self._core = client.CoreV1Api(self._client)
         self._custom = client.CustomObjectsApi(self._client)
         self._events = client.EventsV1Api(self._client)
@@ -63,12 +72,15 @@ class Kube:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.close()
+        await self._watching.close()
 
     async def secret(self, namespace: str, name: str) -> Secret:
         """A Secret, decoded. Values that are no text are left out."""
         found = await _call(f"read Secret {namespace}/{name}", self._core.read_namespaced_secret, name, namespace)
         labels = found.metadata.labels or {}
-        return Secret(labels.get("accountsync.dev/use", ""), _decoded(found.data or {}))
+        return Secret(
+            labels.get("accountsync.dev/use", ""), _decoded(found.data or {}), found.metadata.resource_version
+        )
 
     async def configmap(self, namespace: str, name: str) -> Mapping[str, str]:
         """The data of a ConfigMap."""
@@ -124,6 +136,56 @@ class Kube:
             body,
             _content_type="application/merge-patch+json",
         )
+
+    async def changes(self, plural: str, namespace: str, selector: str, since: str) -> AsyncGenerator[Change, None]:
+        """Watch the metadata of `plural` (secrets or configmaps) that `selector` selects, until the server ends it.
+
+        `since`: a version to go on from; empty: all that there are come first. It may be too old: KubeError 410.
+        """
+        core = client.CoreV1Api(self._watching)
+        methods = {
+            "secrets": core.list_namespaced_secret_without_preload_content,
+            "configmaps": core.list_namespaced_config_map_without_preload_content,
+        }
+        what = f"watch {plural} of namespace {namespace}"
+        response = await _call(
+            what,
+            methods[plural],
+            namespace,
+            label_selector=selector,
+            watch=True,
+            allow_watch_bookmarks=True,
+            resource_version=since or None,
+            timeout_seconds=WATCH_SECONDS,
+            _headers={"Accept": METADATA_ONLY},
+            _request_timeout=WATCH_SECONDS + CALL_TIMEOUT,
+        )
+        try:
+            if response.status != HTTPStatus.OK:
+                raise KubeError(response.status, what)
+            async for line in response.content:
+                yield _change(json.loads(line), what)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LookupError, TypeError):
+            raise KubeError(0, what) from None  # it broke off, or sent what is no event
+        finally:
+            response.close()
+
+
+async def _connected(connections: int) -> Any:
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)
+    configuration.connection_pool_maxsize = connections
+    return client.ApiClient(configuration)
+
+
+def _change(event: Mapping[str, Any], what: str) -> Change:
+    if event["type"] == "ERROR":
+        raise KubeError(int(event["object"].get("code", 0)), what)
+    metadata = event["object"]["metadata"]
+    return Change("" if event["type"] == "BOOKMARK" else metadata["name"], metadata["resourceVersion"])
 
 
 async def _call(what: str, method: Any, *args: Any, **kwargs: Any) -> Any:

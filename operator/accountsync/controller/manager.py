@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from accountsync.controller.account import AccountLoop, Tools, Trigger
+from accountsync.controller.watches import CONFIGMAPS, SECRETS, Place, Watches
 
 
 class Manager:
@@ -14,6 +15,7 @@ class Manager:
         self._tools = tools
         self._loops: dict[str, AccountLoop] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._watches = Watches(tools.kube, {SECRETS: self.secret, CONFIGMAPS: self.configmap})
 
     def account(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A TradingAccount was listed (None), added, modified or deleted."""
@@ -26,21 +28,24 @@ class Manager:
         loop = self._loops.get(uid)
         if loop is not None:
             loop.update(body)
+            self._watches.follow(uid, self._concerns(loop))
             return
         # An account that was never reported on is judged at once; the others wait for their phase.
         fresh = "observedGeneration" not in (body.get("status") or {})
         loop = self._loops[uid] = AccountLoop(body, self._tools, fresh=fresh)
         task = self._tasks[uid] = asyncio.create_task(loop.run(), name=f"account {loop.namespace}/{loop.name}")
         task.add_done_callback(lambda _: self._ended(uid))
+        self._watches.follow(uid, self._concerns(loop))
 
-    def secret(self, namespace: str, name: str) -> None:
-        """A Secret changed: what is kept of it is dropped, and the accounts that name it run."""
-        self._tools.sides.forget_secret(namespace, name)
+    def secret(self, namespace: str, name: str, version: str) -> None:
+        """A Secret is of this version now: if another was read, that is dropped and the accounts that name it run."""
+        if not self._tools.sides.outdated_secret(namespace, name, version):
+            return
         for loop in self._loops.values():
             if loop.namespace == namespace and loop.uses_secret(name):
                 loop.wake(Trigger.SECRET)
 
-    def configmap(self, namespace: str, name: str) -> None:
+    def configmap(self, namespace: str, name: str, _version: str) -> None:
         """A ConfigMap with a bot's state changed."""
         for loop in self._loops.values():
             if loop.namespace == namespace and loop.uses_configmap(name):
@@ -49,9 +54,20 @@ class Manager:
     def _ended(self, uid: str) -> None:
         self._tasks.pop(uid, None)
         self._loops.pop(uid, None)
+        self._watches.leave(uid)
+
+    def _concerns(self, loop: AccountLoop) -> frozenset[Place]:
+        settings = self._tools.settings
+        places = set()
+        if settings.watch_secrets:
+            places.add(Place(SECRETS, loop.namespace))
+        if settings.watch_configmaps and loop.reads_configmap:
+            places.add(Place(CONFIGMAPS, loop.namespace))
+        return frozenset(places)
 
     async def close(self) -> None:
         """End all loops."""
+        await self._watches.close()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -22,10 +22,20 @@ class SecretStore:
         self._kube = kube
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, Secret]] = {}
+        self._versions: dict[tuple[str, str], str] = {}  # as last read; empty: it was not there, or is being read
+        self._forgotten = 0
 
     def forget(self, namespace: str, name: str) -> None:
-        """Drop what is kept of a Secret."""
+        """Drop what is kept of a Secret, and what is being read."""
+        self._forgotten += 1
         self._kept.pop((namespace, name), None)
+
+    def outdated(self, namespace: str, name: str, version: str) -> bool:
+        """The Secret is of `version` now: whether something else was read of it, which is then forgotten."""
+        if self._versions.get((namespace, name), version) == version:
+            return False
+        self.forget(namespace, name)
+        return True
 
     async def read(self, namespace: str, name: str, use: str, field: str) -> Mapping[str, str]:
         """The entries of a Secret labelled for `use`; `field` is the path in the spec that names it.
@@ -45,16 +55,19 @@ class SecretStore:
         kept = self._kept.get((namespace, name))
         if kept is not None and self._clock.monotonic() - kept[0] < KEEP_SECONDS:
             return kept[1]
+        self._versions.setdefault((namespace, name), "")
+        forgotten = self._forgotten
         try:
             secret = await self._kube.secret(namespace, name)
         except KubeError as error:
-            if error.status == NOT_FOUND:
+            if error.status in (NOT_FOUND, FORBIDDEN):
                 self.forget(namespace, name)
+                self._versions[namespace, name] = ""
+            if error.status == NOT_FOUND:
                 raise ConfigurationError(
                     Reason.SECRET_NOT_FOUND, f"{field}: there is no Secret {name} in namespace {namespace}: create it"
                 ) from None
             if error.status == FORBIDDEN:
-                self.forget(namespace, name)
                 raise ConfigurationError(
                     Reason.SECRET_FORBIDDEN,
                     f"{field}: the operator may not read Secret {name} in namespace {namespace}: bind its Role there",
@@ -62,5 +75,7 @@ class SecretStore:
             if kept is not None:
                 return kept[1]
             raise Unobserved(Reason.API_SERVER_UNAVAILABLE, f"{field}: the API server did not answer") from None
-        self._kept[namespace, name] = (self._clock.monotonic(), secret)
+        self._versions[namespace, name] = secret.version
+        if forgotten == self._forgotten:  # else it may have changed since it was sent to us
+            self._kept[namespace, name] = (self._clock.monotonic(), secret)
         return secret

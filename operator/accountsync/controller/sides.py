@@ -5,7 +5,7 @@ failure. An exchange client lives as long as its spec and its key stay the same.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
@@ -16,6 +16,7 @@ from accountsync.bot.http import HttpState, open_session
 from accountsync.controller.kube import FORBIDDEN, NOT_FOUND, Kube, KubeError
 from accountsync.controller.secrets import BOT, EXCHANGE_READ, SecretStore
 from accountsync.controller.settings import Settings
+from accountsync.cycle import Failure
 from accountsync.domain.account import AccountSnapshot, Order
 from accountsync.domain.expected import ExpectedState
 from accountsync.errors import AccountSyncError, BeliefUnobserved, Reason
@@ -26,6 +27,34 @@ from accountsync.ports import BotState, Clock, Exchange
 
 READ_SECRET = "spec.credentials.read.secretRef"  # noqa: S105 - a path
 BOT_SECRET = "spec.bot.state.http.secretRef"  # noqa: S105
+
+
+_FIELDS = {
+    Reason.UNKNOWN_EXCHANGE: "spec.exchange.id",
+    Reason.ENDPOINT_NOT_ALLOWED: "spec.exchange.endpoint",
+    Reason.UNKNOWN_SYMBOL: "spec.exchange.symbols",
+    Reason.SECRET_KEY_MISSING: READ_SECRET,
+    Reason.CREDENTIALS_REJECTED: READ_SECRET,
+}
+_ADVICE = {
+    Reason.ENDPOINT_NOT_ALLOWED: "ask who runs the operator to allow it, or leave the field empty",
+    Reason.UNKNOWN_SYMBOL: "write them as the exchange or ccxt does, e.g. BTCUSDT or BTC/USDT:USDT",
+    Reason.EXCHANGE_UNREACHABLE: "check spec.exchange.endpoint if it is set, and the operator's way to the exchange",
+    Reason.EXCHANGE_MALFORMED: "nothing is judged until it answers properly",
+}
+
+
+def explained(failure: Failure, account: TradingAccount) -> Failure:
+    """A failure of the exchange's side with the field of `account` that it is about and, where it lacks it, advice."""
+    field = _FIELDS.get(failure.reason, "")
+    message = failure.message
+    if field == READ_SECRET:
+        field = f"{field}: Secret {account.spec.credentials.read.secret_ref.name}"
+    if not message.startswith(field):
+        message = f"{field}: {message}"
+    if failure.reason in _ADVICE:
+        message = f"{message}; {_ADVICE[failure.reason]}"
+    return replace(failure, message=message)
 
 
 class Unavailable:
@@ -85,16 +114,22 @@ class Sides:
     async def rotated(self, account: TradingAccount) -> bool:
         """After the exchange refused the key: read the Secret anew, and tell whether it holds another one."""
         before = self._made.get(account.metadata.uid)
-        self.forget_secret(account.metadata.namespace, account.spec.credentials.read.secret_ref.name)
+        self._secrets.forget(account.metadata.namespace, account.spec.credentials.read.secret_ref.name)
         try:
             await self._exchange(account)
         except AccountSyncError:
             return False
         return self._made.get(account.metadata.uid) is not before
 
-    def forget_secret(self, namespace: str, name: str) -> None:
-        """A Secret changed."""
-        self._secrets.forget(namespace, name)
+    def forget_bot_secret(self, account: TradingAccount) -> None:
+        """After the bot refused to answer: its Secret is read anew for the next question."""
+        http = account.spec.bot.state.http
+        if http is not None and http.secret_ref is not None:
+            self._secrets.forget(account.metadata.namespace, http.secret_ref.name)
+
+    def outdated_secret(self, namespace: str, name: str, version: str) -> bool:
+        """A Secret is of `version` now: whether something else was read of it, which is then dropped."""
+        return self._secrets.outdated(namespace, name, version)
 
     def forget(self, uid: str) -> None:
         """An account is gone."""

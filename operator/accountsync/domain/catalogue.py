@@ -45,12 +45,12 @@ class Row:
 
     rule: Rule
     severity: Severity
-    at_once: bool
-    account_sync: str
-    reconcile: str
-    desync: str
-    ledger: str
     meaning: str
+    account_sync: str
+    reconcile: str = ""
+    desync: str = ""
+    ledger: str = ""
+    at_once: bool = False
 
 
 CATALOGUE = {
@@ -59,82 +59,65 @@ CATALOGUE = {
         Row(
             Rule.DUPLICATE_KEY,
             Severity.CRITICAL,
-            at_once=True,
+            "two positions share symbol, side and margin mode, or two orders share an id",
             account_sync="duplicate_key",
-            reconcile="",
-            desync="",
-            ledger="",
-            meaning="two positions share symbol, side and margin mode, or two orders share an id",
+            at_once=True,
         ),
         Row(
             Rule.NEGATIVE_QUANTITY,
             Severity.CRITICAL,
-            at_once=True,
+            "a quantity is below zero where the exchange's format says that it cannot be",
             account_sync="negative_qty",
-            reconcile="",
-            desync="",
-            ledger="",
-            meaning="a quantity is below zero where the exchange's format says that it cannot be",
+            at_once=True,
         ),
         Row(
             Rule.TIMESTAMP_REGRESSION,
             Severity.WARNING,
-            at_once=True,
+            "the snapshot is older than one already accepted, and was refused",
             account_sync="ts_regression",
-            reconcile="",
-            desync="",
-            ledger="",
-            meaning="the snapshot is older than one already accepted, and was refused",
+            at_once=True,
         ),
         Row(
             Rule.UNEXPECTED_ORDER,
             Severity.HIGH,
-            at_once=False,
+            "an order on the exchange that the bot does not track",
             account_sync="orphan_order",
             reconcile="ORDER_EXISTS_UNEXPECTED",
             desync="missing_local_order",
             ledger="missing_in_db",
-            meaning="an order on the exchange that the bot does not track",
         ),
         Row(
             Rule.MISSING_ORDER,
             Severity.HIGH,
-            at_once=False,
+            "the bot tracks an active order that the exchange proves gone",
             account_sync="missing_order",
             reconcile="ORDER_MISSING_ON_EXCHANGE",
             desync="stale_local_order",
             ledger="missing_from_exchange",
-            meaning="the bot tracks an active order that the exchange proves gone",
         ),
         Row(
             Rule.ORDER_DIVERGENCE,
             Severity.MEDIUM,
-            at_once=False,
+            "bot and exchange both know the order, but not its status, quantity, filled quantity or price",
             account_sync="order_divergence",
             reconcile="ORDER_STATUS_DIVERGENCE",
-            desync="",
             ledger="mismatch",
-            meaning="bot and exchange both know the order, but not its status, quantity, filled quantity or price",
         ),
         Row(
             Rule.POSITION_MISMATCH,
             Severity.HIGH,
-            at_once=False,
+            "the position's quantity differs beyond the tolerance",
             account_sync="position_mismatch",
             reconcile="POSITION_NONZERO_UNEXPECTED",
             desync="position_mismatch",
             ledger="ghost",
-            meaning="the position's quantity differs beyond the tolerance",
         ),
         Row(
             Rule.BALANCE_MISMATCH,
             Severity.MEDIUM,
-            at_once=False,
+            "the wallet balance of an asset differs beyond its tolerance",
             account_sync="balance_mismatch",
-            reconcile="",
             desync="balance_mismatch",
-            ledger="",
-            meaning="the wallet balance of an asset differs beyond its tolerance",
         ),
     )
 }

@@ -6,21 +6,29 @@ A difference is *open* at first sight, *confirmed* after grace and confirmations
 judge it no longer shows it. Invariants:
 1. A sighting counts only with a newer belief and a newer snapshot than the last one that counted.
 2. A sighting counts only when the belief is at least the grace younger than the exchange's last change of the object
-   (or than the first sight of its present state, where the exchange gives no time).
+   (or than the end of the reading that first saw its present state, where the exchange gives no time).
 3. Confirmation also takes the grace since first sight, on the monotonic clock.
-4. What a pass could not judge keeps its track as it is.
+4. Confirmation takes proof that the belief was not merely ahead of the snapshot. An order is asked for by id, after
+   the belief was read. Anything else must be seen unchanged in a reading that began at least the grace after a belief
+   that counted: the account stood still around that belief, and so it was wrong.
+5. What a pass could not judge keeps its track as it is.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from accountsync.domain.catalogue import CATALOGUE
+from accountsync.domain.catalogue import CATALOGUE, Rule
 from accountsync.domain.detect import Detection, Finding
+
+ASKED_BY_ID = frozenset({Rule.UNEXPECTED_ORDER, Rule.MISSING_ORDER, Rule.ORDER_DIVERGENCE})
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One finding over time. `*_seen` are wall-clock ms, `since` is monotonic seconds, `changed` exchange ms."""
+    """One finding over time. `*_seen` are wall-clock ms, `since` is monotonic seconds, `changed` exchange ms.
+
+    `witness`: as-of time of the oldest belief that counted against the exchange's present state of the object.
+    """
 
     finding: Finding
     first_seen: int
@@ -31,6 +39,7 @@ class Track:
     confirmed: bool = False
     counted_as_of: int = -1
     counted_timestamp: int = -1
+    witness: int | None = None
 
 
 Tracks = Mapping[str, Track]
@@ -38,9 +47,13 @@ Tracks = Mapping[str, Track]
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a pass was made. `as_of` is the belief's time (None: Unknown), `timestamp` the snapshot's, in ms."""
+    """When a pass was made. `as_of` is the belief's time (None: Unknown), in ms.
+
+    `timestamp` and `until`: between which exchange ms the snapshot was read.
+    """
 
     timestamp: int
+    until: int
     as_of: int | None
     now_ms: int
     monotonic: float
@@ -102,32 +115,36 @@ def _advance(track: Track | None, finding: Finding, moment: Moment, grace_ms: in
             first_seen=moment.now_ms,
             last_seen=moment.now_ms,
             since=moment.monotonic,
-            changed=moment.timestamp,
+            changed=moment.until,
         )
     elif track.finding.observed != finding.observed:
-        track = replace(track, changed=moment.timestamp)
+        track = replace(track, changed=moment.until, witness=None)
     at_once = CATALOGUE[finding.rule].at_once
+    settled = (finding.changed if finding.changed is not None else track.changed) + grace_ms
+    witness = track.witness if track.witness is not None and track.witness >= settled else None
     count = track.count
-    if at_once or _counts(track, finding, moment, grace_ms):
+    if at_once or _counts(track, moment, settled):
         count += 1
+        witness = moment.as_of if witness is None else witness
         track = replace(
             track,
             counted_as_of=moment.as_of if moment.as_of is not None else track.counted_as_of,
             counted_timestamp=moment.timestamp,
         )
     aged = moment.monotonic - track.since >= grace_ms / 1000
+    proven = finding.rule in ASKED_BY_ID or (witness is not None and witness + grace_ms <= moment.timestamp)
     return replace(
         track,
         finding=finding,
         last_seen=moment.now_ms,
         count=count,
-        confirmed=track.confirmed or at_once or (count >= confirmations and aged),
+        confirmed=track.confirmed or at_once or (count >= confirmations and aged and proven),
+        witness=witness,
     )
 
 
-def _counts(track: Track, finding: Finding, moment: Moment, grace_ms: int) -> bool:
-    if moment.as_of is None:
+def _counts(track: Track, moment: Moment, settled: int) -> bool:
+    """Whether a belief of after `settled` and a snapshot say so that are both newer than the last that counted."""
+    if moment.as_of is None or moment.as_of < settled:
         return False
-    newer = moment.as_of > track.counted_as_of and moment.timestamp > track.counted_timestamp
-    changed = finding.changed if finding.changed is not None else track.changed
-    return newer and moment.as_of >= changed + grace_ms
+    return moment.as_of > track.counted_as_of and moment.timestamp > track.counted_timestamp

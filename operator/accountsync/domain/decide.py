@@ -33,11 +33,13 @@ class Wishes:
 class Situation:
     """What this cycle was.
 
-    `complete`: both sides were known and judged. `stale_for`: seconds without a good snapshot, where that is over the
+    `complete`: both sides were known, the exchange's anew, and judged. `whole`: and nothing of them was left Unknown.
+    `stale_for`: seconds without a good snapshot, where that is over the
     limit.
     """
 
     complete: bool = False
+    whole: bool = False
     created: bool = False
     booted: bool = False
     stale_for: float | None = None
@@ -82,7 +84,7 @@ def decide(
             policy.pauses(track.finding.severity) and not _acknowledged(key, track, acknowledged)
             for key, track in by_fingerprint.items()
         )
-        if not waiting:
+        if not waiting and (situation.whole or policy.pause_at is None):
             signals[Signal.CLEAN] = "a complete cycle found nothing to pause for"
         signals[Signal.JUDGED] = "a complete cycle judged the account"
     if situation.created:

@@ -7,7 +7,7 @@ Invariants:
 1. Absence is proven: an order that is missing from the open orders yields a finding only with the exchange's own
    answer about that very order.
 2. What is unsettled, corrupt or unanswered yields no finding of comparison; it is listed in `unknown` instead.
-3. A section that the bot does not publish is not judged.
+3. A section that the bot does not publish is not judged: its rules are listed in `unjudged`.
 4. The result does not depend on the order of rows.
 """
 
@@ -65,12 +65,14 @@ Answers = Mapping[Question, Order | None]
 class Detection:
     """`unknown` holds (symbol, id) pairs that this pass could not judge; id `*` stands for the whole symbol.
 
+    `unjudged`: the rules that nothing was held against, because the bot publishes no such section.
     `blind`: the snapshot was refused, so that this pass judged nothing at all.
     """
 
     findings: tuple[Finding, ...] = ()
     unknown: frozenset[tuple[str, str]] = frozenset()
     questions: tuple[Question, ...] = ()
+    unjudged: frozenset[Rule] = frozenset()
     blind: bool = False
 
     def judged(self, finding: Finding) -> bool:
@@ -79,6 +81,8 @@ class Detection:
             return False
         if CATALOGUE[finding.rule].at_once:
             return True  # the snapshot alone shows these
+        if finding.rule in self.unjudged:
+            return False
         return self.unknown.isdisjoint({(finding.symbol, finding.id), (finding.symbol, ANY), (ANY, ANY)})
 
     def without(self, keys: Collection[str]) -> "Detection":
@@ -86,6 +90,10 @@ class Detection:
         doubted = {(finding.symbol, finding.id) for finding in self.findings if finding.key in keys}
         findings = tuple(finding for finding in self.findings if finding.key not in keys)
         return replace(self, findings=findings, unknown=self.unknown | doubted)
+
+    def doubting(self, findings: Iterable[Finding]) -> "Detection":
+        """The same, with `findings` of earlier passes Unknown."""
+        return replace(self, unknown=self.unknown | {(finding.symbol, finding.id) for finding in findings})
 
 
 def sanitize(text: str) -> str:
@@ -116,20 +124,28 @@ def detect(
     for symbol in snapshot.unsettled:
         draft.doubt(symbol, ANY)
     _check_integrity(snapshot, draft)
+    unjudged: set[Rule] = set()
     if expected is None:
         draft.doubt(ANY, ANY)
     else:
         scope = frozenset(policy.symbols)
         if expected.orders is not None:
             _compare_orders(snapshot, _in_scope(expected.orders, scope), policy, draft)
+        else:
+            unjudged |= {Rule.UNEXPECTED_ORDER, Rule.MISSING_ORDER, Rule.ORDER_DIVERGENCE}
         if expected.positions is not None:
             _compare_positions(snapshot, expected, scope, policy, draft)
+        else:
+            unjudged.add(Rule.POSITION_MISMATCH)
         if expected.balances is not None:
             _compare_balances(snapshot, expected, policy, draft)
+        else:
+            unjudged.add(Rule.BALANCE_MISMATCH)
     return Detection(
-        findings=tuple(sorted(draft.findings, key=lambda finding: finding.key)),
+        findings=draft.sorted_findings(),
         unknown=frozenset(draft.unknown),
-        questions=tuple(draft.questions),
+        questions=tuple(sorted(draft.questions, key=lambda q: (q.symbol, q.order_id, q.client_id))),
+        unjudged=frozenset(unjudged),
     )
 
 
@@ -192,16 +208,23 @@ class _Draft:
             )
         )
 
+    def sorted_findings(self) -> tuple[Finding, ...]:
+        """One of each key, whatever the order in which they were added."""
+        worst_last = sorted(self.findings, key=lambda finding: (finding.key, finding.notional, finding.message))
+        return tuple({finding.key: finding for finding in worst_last}.values())
+
 
 # --- what a snapshot shows by itself -------------------------------------------------------------------------------
 
 
 def _check_integrity(snapshot: AccountSnapshot, draft: _Draft) -> None:
     """Corrupt objects are reported, and nothing else is judged of them."""
-    for order in _repeated(snapshot.orders, lambda order: (order.symbol, order.id)):
-        message = f"order {sanitize(order.id)} of {order.symbol} is listed twice"
-        draft.add(Rule.DUPLICATE_KEY, order.symbol, f"order:{order.id}", message)
-        draft.doubt(order.symbol, order.id, order.client_id)
+    repeated = {(order.symbol, order.id) for order in _repeated(snapshot.orders, lambda row: (row.symbol, row.id))}
+    for order in snapshot.orders:
+        if (order.symbol, order.id) in repeated:
+            message = f"order {sanitize(order.id)} of {order.symbol} is listed twice"
+            draft.add(Rule.DUPLICATE_KEY, order.symbol, f"order:{order.id}", message)
+            draft.doubt(order.symbol, order.id, order.client_id)
     for position in _repeated(snapshot.positions, lambda row: (row.symbol, row.side, row.margin_mode)):
         message = f"the {position.side} position of {position.symbol} is listed twice"
         draft.add(Rule.DUPLICATE_KEY, position.symbol, f"position:{position.side}", message)
@@ -240,7 +263,11 @@ def _compare_orders(
     snapshot: AccountSnapshot, expected: Iterable[ExpectedOrder], policy: Policy, draft: _Draft
 ) -> None:
     by_id = {(order.symbol, order.id): order for order in snapshot.orders}  # exchanges count ids up per symbol
-    by_client_id = {(order.symbol, order.client_id): order for order in snapshot.orders if order.client_id}
+    by_client_id = {  # where an exchange lets two open orders share one, the greater id is the newer order
+        (order.symbol, order.client_id): order
+        for order in sorted(snapshot.orders, key=lambda order: (len(order.id), order.id))
+        if order.client_id
+    }
     known: set[tuple[str, str]] = set()
     for belief in expected:
         order = by_id.get((belief.symbol, belief.id)) or by_client_id.get((belief.symbol, belief.client_id))
@@ -303,7 +330,7 @@ def _judge_unexpected(order: Order, policy: Policy, draft: _Draft) -> None:
         expected="none",
         observed=f"{order.side} {plain(order.quantity)} at {plain(order.price)}",
         notional=order.notional,
-        changed=max(order.created or 0, order.updated or 0) or None,
+        changed=order.created if order.created is not None else order.updated,  # a fill makes it no newer to the bot
         own=own,
     )
 
@@ -312,7 +339,11 @@ def _compare_order(belief: ExpectedOrder, order: Order, draft: _Draft) -> None:
     if not draft.settled(order.symbol, order.id, order.client_id):
         draft.doubt(order.symbol, belief.id, belief.client_id)
         return
-    order = draft.answers.get(question_about(order)) or order
+    current = draft.answers.get(question_about(order), order)
+    if current is None:
+        draft.doubt(order.symbol, order.id, belief.id, belief.client_id)  # listed, and unknown to the exchange
+        return
+    order = current
     differing = [
         (name, believed, actual)
         for name, believed, actual in (
@@ -395,7 +426,8 @@ def _compare_position(
     price = snapshot.marks.get(symbol) or next(
         (row.mark_price or row.entry_price for row in rows if row.mark_price or row.entry_price), None
     )
-    updates = [row.updated for row in rows if row.updated is not None]
+    # Only a row that stands can tell when it changed: a leg that was closed left the list, and its time with it.
+    updates = [row.updated for row in rows if row.side is side and row.updated is not None]
     draft.add(
         Rule.POSITION_MISMATCH,
         symbol,

@@ -65,11 +65,10 @@ class ExpectedState:
 
 @dataclass(frozen=True, slots=True)
 class BeliefMemory:
-    """What must be remembered of earlier beliefs. `emptied_at` is the as-of time at which it went suddenly empty."""
+    """What must be remembered of earlier beliefs. `emptied_at`: as-of time since which it is empty; None: it is not."""
 
     as_of: int | None = None
     boot_id: str = ""
-    empty: bool | None = None
     emptied_at: int | None = None
 
 
@@ -91,9 +90,9 @@ def accept(
 ) -> BeliefMemory:
     """Remember `state` as the belief that counts, or raise `Doubt` with what to remember instead.
 
-    `now` is this process's clock and `stale_after` a span, both in ms. A belief that turned empty in one step, while
-    the account did not, is doubted for `stale_after`, so that a crash which wiped it confirms nothing; after that
-    the bot means it.
+    `now` is this process's clock and `stale_after` a span, both in ms. A belief that is empty while the account is not
+    is doubted until it has been so for `stale_after`, so that a crash which wiped it confirms nothing, not even with a
+    boot or a restart of ours in between; after that the bot means it.
     """
     if state.as_of > now + FUTURE_ALLOWANCE_MS:
         ahead = (state.as_of - now) / 1000
@@ -115,20 +114,15 @@ def accept(
             "the bot's state is older than one already read: do two writers publish it?",
             memory,
         )
-    booted = bool(memory.boot_id) and state.boot_id != memory.boot_id
     if not state.ready:
         raise Doubt("not_ready", "the bot has not said ready: true since it booted", memory)
-    if not state.empty:
-        emptied_at = None
-    elif memory.empty is False and not booted:
-        emptied_at = state.as_of
-    else:
-        emptied_at = memory.emptied_at
-    fresh = replace(memory, as_of=state.as_of, boot_id=state.boot_id, empty=state.empty, emptied_at=emptied_at)
+    since = memory.emptied_at if memory.emptied_at is not None else state.as_of
+    emptied_at = since if state.empty else None
+    fresh = replace(memory, as_of=state.as_of, boot_id=state.boot_id, emptied_at=emptied_at)
     if emptied_at is not None and not account_empty and state.as_of - emptied_at < stale_after:
         raise Doubt(
             "emptied",
-            "the bot's state turned empty at once; it counts again when it has stayed so for spec.bot.staleAfter",
+            "the bot's state is empty and the account is not; it counts when it has been so for spec.bot.staleAfter",
             fresh,
         )
     return fresh

@@ -11,7 +11,7 @@ In:  the holds that stand, the signals of this moment. Out: the holds now and th
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from accountsync.domain.policy import Mode
@@ -68,7 +68,7 @@ class Hold:
     """One standing hold. `since` is Unix ms.
 
     `keys` are fingerprints of the findings gathered, in order, after those that `base` already covers; both are empty
-    for holds that no digest lifts.
+    for holds that no digest lifts. `folded` are the keys in `base`, as far as this process has seen them go there.
     """
 
     source: Source
@@ -77,6 +77,7 @@ class Hold:
     since: int
     base: str = ""
     keys: tuple[str, ...] = ()
+    folded: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def digest(self) -> str:
@@ -93,11 +94,13 @@ class Hold:
 
     def gather(self, keys: Collection[str]) -> "Hold":
         """The hold with `keys` added that it did not cover. The oldest are folded into `base` past KEYS_KEPT."""
-        gathered = self.keys + tuple(key for key in sorted(keys) if key not in self.keys)
+        known = self.folded.union(self.keys)
+        gathered = self.keys + tuple(sorted(set(keys) - known))
         base = self.base
         for key in gathered[:-KEYS_KEPT]:
             base = _chain(base, key)
-        return replace(self, base=base, keys=gathered[-KEYS_KEPT:])
+        folded = self.folded.union(gathered[:-KEYS_KEPT])
+        return replace(self, base=base, keys=gathered[-KEYS_KEPT:], folded=folded)
 
     def unseen_by(self, digest: str) -> tuple[str, ...] | None:
         """The keys gathered after `digest` was current; None: it never was this hold's."""

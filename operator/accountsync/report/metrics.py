@@ -32,7 +32,7 @@ RECOUNT_AFTER = 60.0
 
 @dataclass(slots=True)
 class AccountSeries:
-    """The series of one account. `since` is the monotonic time from which a never synced account is aged."""
+    """The series of one account. `since`: monotonic seconds from which it is aged without a good snapshot."""
 
     namespace: str
     account: str
@@ -190,7 +190,7 @@ class Metrics(Collector):
             return family
 
         def age(series: AccountSeries) -> float | None:
-            return None if series.suspended else now - (series.good_at if series.good_at is not None else series.since)
+            return None if series.suspended else now - max(series.since, series.good_at or series.since)
 
         synced = "Seconds since the last good snapshot, or since the account was first seen."
         yield gauge("grinder_account_sync_last_ts", "Unix ms of the last good snapshot.", lambda series: series.last_ts)

@@ -1,0 +1,411 @@
+"""The operator's permissions: each that deploy/rbac.yaml grants is needed, and no other is there."""
+
+import contextlib
+import functools
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import yaml
+from tests.support.controlplane import ControlPlane
+from tests.support.running import Operator, until
+from tests.support.stage import Body, HttpBot, Stage, belief, find_condition, open_account
+
+from accountsync.simulator.thread import SimulatorThread
+
+pytestmark = [pytest.mark.cluster]
+
+RBAC = "rbac.authorization.k8s.io"
+DOCUMENTS = list(yaml.safe_load_all(Path("deploy/rbac.yaml").read_text()))
+ROLES: dict[str, list[Body]] = {d["metadata"]["name"]: d["rules"] for d in DOCUMENTS if d["kind"] == "ClusterRole"}
+CLUSTER, TENANT = "accountsync", "accountsync-tenant"
+SIDE_BY_SIDE = 5
+BUSY_INTERVAL = 3
+WINDOW = 9
+FLAP_SECONDS = 3
+LATE_SECRET = {"metadata": {"name": "late-read", "labels": {"accountsync.dev/use": "exchange-read"}}}
+
+
+@dataclass(frozen=True, order=True)
+class Grant:
+    """One verb of one rule."""
+
+    role: str
+    group: str
+    resource: str
+    verb: str
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.verb} {self.resource}"
+
+
+GRANTS = sorted(
+    Grant(role, group, resource, verb)
+    for role, rules in ROLES.items()
+    for rule in rules
+    for group, resource, verb in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])
+)
+
+
+def without(grant: Grant) -> dict[str, list[Body]]:
+    """The roles but for one verb."""
+    roles: dict[str, list[Body]] = {role: [] for role in ROLES}
+    for kept in GRANTS:
+        if kept != grant:
+            rule = {"apiGroups": [kept.group], "resources": [kept.resource], "verbs": [kept.verb]}
+            roles[kept.role].append(rule)
+    return roles
+
+
+class AuditTail:
+    """What the API server answered to whom since this object was made."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._log = plane.audit_log
+        self._position = self._log.stat().st_size
+        self._lock = threading.Lock()
+        self._answers: dict[str, set[tuple[str, str, str, int]]] = {}
+
+    def answers(self, user: str) -> set[tuple[str, str, str, int]]:
+        """(verb, resource, namespace, HTTP status) of all requests of `user`."""
+        with self._lock, self._log.open("rb") as log:
+            log.seek(self._position)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._position += len(line)
+                event = json.loads(line)
+                about = event.get("objectRef", {})
+                resource = "/".join(filter(None, [about.get("resource", ""), about.get("subresource", "")]))
+                status = event.get("responseStatus", {}).get("code", 0)
+                answer = event["verb"], resource, about.get("namespace", ""), status
+                self._answers.setdefault(event["user"]["username"], set()).add(answer)
+            return set(self._answers.get(user, ()))
+
+
+class Tenant:
+    """A namespace with accounts of several kinds, whose bots and people are busy as long as the `with` block lasts."""
+
+    def __init__(self, stage: Stage, exchange: SimulatorThread, bot: HttpBot, audit: AuditTail, user: str) -> None:
+        self.stage, self.exchange, self.bot, self.audit, self.user = stage, exchange, bot, audit, user
+        self._ended = threading.Event()
+        self._lively = [threading.Thread(target=self._live), threading.Thread(target=self._edit)]
+        self._open("steady", staleAfter="3s")
+        self._open("asked", interval="24h", staleAfter="72h")
+        self._open("late", interval="24h", staleAfter="72h")
+        self._open("read", configmap=True)
+        self._open("busy", configmap=True, interval=f"{BUSY_INTERVAL}s")
+        self._open("flapping")
+        self.bot.beliefs[f"/{stage.namespace}-flapping"] = self._flap
+        self._secret = f"/api/v1/namespaces/{stage.namespace}/secrets/late-read"
+        self._late = stage.api("GET", self._secret)["data"]
+        stage.api("DELETE", self._secret)
+        stage.configmap("read-state", {"state.json": json.dumps(agreeing())})
+
+    def _open(self, name: str, *, configmap: bool = False, **spec: Any) -> None:
+        open_account(self.stage, self.exchange, self.bot, name, **spec)
+        if configmap:
+            source = {"http": None, "configMap": {"name": f"{name}-state"}}
+            self.stage.patch(name, {"spec": {"bot": {"state": source, "staleAfter": "24h"}}})
+
+    def __enter__(self) -> Self:
+        for thread in self._lively:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._lively:
+            thread.join()
+
+    def _flap(self) -> Any:
+        return agreeing() if int(time.monotonic() / FLAP_SECONDS) % 2 else (500, b"")
+
+    def _live(self) -> None:
+        """A bot that publishes often and is not ready, a late Secret, and a person who asks for a cycle."""
+        pending: dict[str, Callable[[], Body]] = {"late": self._bring_secret, "asked": self._ask}
+        while not self._ended.wait(0.4):
+            self.stage.configmap("busy-state", {"state.json": json.dumps(belief(ready=False))})
+            for name in [name for name in pending if self._tried(name)]:
+                pending.pop(name)()
+
+    def _tried(self, name: str) -> bool:
+        """Whether its first cycle has ended: without a trigger there is none for a day."""
+        return self.stage.condition(name, "CredentialsValid").get("status") in {"True", "False"}
+
+    def _ask(self) -> Body:
+        return self.stage.annotate("asked", "requestedAt", "now")
+
+    def _bring_secret(self) -> Body:
+        return self.stage.api("POST", self._secret.rpartition("/")[0], LATE_SECRET | {"data": self._late})
+
+    def _edit(self) -> None:
+        """Somebody who annotates an account all the time, until the operator has lost a race against them."""
+        for number in itertools.count():
+            if self._ended.wait(0.02) or ("get", "tradingaccounts") in {a[:2] for a in self.audit.answers(self.user)}:
+                return
+            self.stage.annotate("steady", "edited", str(number))
+
+
+@dataclass
+class Watcher:
+    """What can be seen from outside of the operator that looks after a tenant."""
+
+    tenant: Tenant
+    operator: Operator
+    since: float
+    runs: float
+
+    def judged(self, name: str) -> bool:
+        return self.tenant.stage.status(name).get("sync") == "InSync"
+
+    def busy_runs(self) -> float:
+        series = f'grinder_reconcile_runs_total{{account="busy",namespace="{self.tenant.stage.namespace}"}}'
+        return self.operator.metrics().get(series, 0)
+
+    def often(self) -> bool:
+        """Whether cycles of the account whose belief always changes come twice as often as the interval brings them."""
+        elapsed = time.monotonic() - self.since
+        return elapsed >= WINDOW and self.busy_runs() - self.runs >= 2 * elapsed / BUSY_INTERVAL
+
+
+CHECKS: dict[str, Callable[[Watcher], object]] = {
+    "accounts are judged": lambda seen: seen.judged("steady"),
+    "people are followed": lambda seen: seen.tenant.stage.status("asked").get("lastHandledReconcileAt") == "now",
+    "a status that lost a race is decided again": lambda seen: (
+        ("get", "tradingaccounts", seen.tenant.stage.namespace, 200) in seen.tenant.audit.answers(seen.tenant.user)
+    ),
+    "Events are written": lambda seen: seen.tenant.stage.events("steady"),
+    "a repeated Event advances its series": lambda seen: [
+        event for event in seen.tenant.stage.events("flapping") if event.get("series", {}).get("count", 0) > 1
+    ],
+    "a Secret that appears is noticed": lambda seen: seen.judged("late"),
+    "a belief in a ConfigMap is read": lambda seen: seen.judged("read"),
+    "a changed belief is noticed": lambda seen: seen.often(),
+}
+JUDGED, FOLLOWED, RACE, EVENTS, SERIES, APPEARS, READ, NOTICED = CHECKS
+NEEDED: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {
+    # what fails without it, and what may or may not: the rest must go on
+    (CLUSTER, "tradingaccounts", "list"): (set(CHECKS), set()),
+    (CLUSTER, "tradingaccounts", "watch"): ({FOLLOWED}, set()),
+    (CLUSTER, "tradingaccounts", "get"): ({RACE}, set()),
+    (CLUSTER, "tradingaccounts/status", "patch"): ({JUDGED, FOLLOWED, RACE, APPEARS, READ}, {SERIES, NOTICED}),
+    (CLUSTER, "events", "create"): ({EVENTS, SERIES}, set()),
+    (CLUSTER, "events", "patch"): ({SERIES}, set()),
+    (TENANT, "secrets", "get"): ({JUDGED, APPEARS, READ}, {SERIES}),
+    (TENANT, "secrets", "watch"): ({APPEARS}, set()),
+    (TENANT, "configmaps", "get"): ({READ}, set()),
+    (TENANT, "configmaps", "watch"): ({NOTICED}, set()),
+}
+
+
+def agreeing() -> Body:
+    return belief(positions=[("BTCUSDT", "0.5")])
+
+
+def watch(tenant: Tenant, operator: Operator) -> Watcher:
+    watcher = Watcher(tenant, operator, time.monotonic(), 0)
+    with contextlib.suppress(TimeoutError):
+        until(watcher.busy_runs, "first cycle", 6)
+    watcher.since, watcher.runs = time.monotonic(), watcher.busy_runs()
+    return watcher
+
+
+def await_checks(watcher: Watcher, names: set[str]) -> None:
+    for name, check in CHECKS.items():
+        if name in names:
+            until(functools.partial(check, watcher), f"sign that {name}", 60)
+    until(lambda: time.monotonic() - watcher.since > WINDOW, "end of the window", 60)
+
+
+def bind(stage: Stage, roles: Mapping[str, list[Body]]) -> str:
+    """A ServiceAccount `operator` in the namespace, with `roles` as deploy/rbac.yaml binds them; its user name."""
+    api, namespace = stage.api, stage.namespace
+    api("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "operator"}})
+    subjects = [{"kind": "ServiceAccount", "name": "operator", "namespace": namespace}]
+    for role, rules in roles.items():
+        name = f"{namespace}-{role}"
+        api("POST", f"/apis/{RBAC}/v1/clusterroles", {"metadata": {"name": name}, "rules": rules})
+        binding = {
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name},
+            "subjects": subjects,
+        }
+        scope = "clusterrolebindings" if role == CLUSTER else f"namespaces/{namespace}/rolebindings"
+        api("POST", f"/apis/{RBAC}/v1/{scope}", binding)
+    return f"system:serviceaccount:{namespace}:operator"
+
+
+def test_every_granted_verb_has_a_check_that_needs_it() -> None:
+    assert {(grant.role, grant.resource, grant.verb) for grant in GRANTS} == set(NEEDED)
+
+
+def test_with_the_whole_role_all_works_and_nothing_is_refused(
+    cluster: ControlPlane, kubeconfig: Path, exchange: SimulatorThread, bot: HttpBot
+) -> None:
+    audit = AuditTail(cluster)
+    stage = Stage(cluster, "rbac-whole", exchange.url)
+    user = "system:serviceaccount:accountsync:accountsync"
+    with Tenant(stage, exchange, bot, audit, user) as tenant, Operator(kubeconfig) as operator:
+        await_checks(watch(tenant, operator), set(CHECKS))
+        refused = [a for a in audit.answers(user) if a[3] in {401, 403} and a[2] in {"", stage.namespace}]
+        assert refused == []
+        assert not [line for line in operator.lines if "orbidden" in line and stage.namespace in line]
+    stage.api("DELETE", stage.accounts)
+
+
+def test_a_namespace_that_has_not_let_the_operator_in_is_told_so_and_harms_no_other(
+    cluster: ControlPlane, kubeconfig: Path, exchange: SimulatorThread, bot: HttpBot
+) -> None:
+    stage, closed = (Stage(cluster, f"rbac-{name}", exchange.url) for name in ("open", "closed"))
+    bindings = f"/apis/{RBAC}/v1/namespaces/{closed.namespace}/rolebindings"
+    binding = closed.api("GET", f"{bindings}/accountsync")
+    closed.api("DELETE", f"{bindings}/accountsync")
+    open_account(closed, exchange, bot, "two")
+    open_account(stage, exchange, bot, "one")
+    with Operator(kubeconfig) as operator:
+        forbidden = closed.await_status(
+            "two", lambda s: find_condition(s, "CredentialsValid").get("reason") == "SecretForbidden", "refusal"
+        )
+        message = find_condition(forbidden, "CredentialsValid")["message"]
+        assert "Secret two-read in namespace rbac-closed" in message
+        assert "bind its Role there" in message
+        stage.await_status("one", lambda s: s.get("sync") == "InSync", "account of an open namespace")
+        until(lambda: any("may not watch" in line for line in operator.lines), "log line about the watch")
+        fresh = {key: binding[key] for key in ("roleRef", "subjects")}
+        closed.api("POST", bindings, {"metadata": {"name": "accountsync"}, **fresh})
+        closed.await_status("two", lambda s: s.get("sync") == "InSync", "account of the namespace that opened")
+        assert len([line for line in operator.lines if "may not watch" in line and "rbac-closed" in line]) == 1
+    stage.api("DELETE", stage.accounts)
+    closed.api("DELETE", closed.accounts)
+
+
+Judgement = tuple[dict[str, bool], bool]
+
+
+@pytest.fixture(scope="module")
+def judgements(
+    cluster: ControlPlane, exchange: SimulatorThread, bot: HttpBot
+) -> Iterator[Mapping[Grant, Future[Judgement]]]:
+    audit = AuditTail(cluster)
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        yield {
+            grant: pool.submit(judge, grant, f"rbac-{number}", cluster, exchange, bot, audit)
+            for number, grant in enumerate(GRANTS)
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+def judge(
+    grant: Grant,
+    namespace: str,
+    cluster: ControlPlane,
+    exchange: SimulatorThread,
+    bot: HttpBot,
+    audit: AuditTail,
+) -> Judgement:
+    """What works without `grant`, once all that needs it not has been seen to; and whether the operator still runs."""
+    fails, unclear = NEEDED[grant.role, grant.resource, grant.verb]
+    stage = Stage(cluster, namespace, exchange.url)
+    user = bind(stage, without(grant))
+    kubeconfig = cluster.kubeconfig_for_service_account(namespace, "operator")
+    with (
+        Tenant(stage, exchange, bot, audit, user) as tenant,
+        Operator(kubeconfig, f"--namespace={namespace}") as operator,
+    ):
+        watcher = watch(tenant, operator)
+        await_checks(watcher, set(CHECKS) - fails - unclear)
+        until(
+            lambda: (grant.verb, grant.resource, namespace, 403) in audit.answers(user),
+            f"refusal of {grant.verb} {grant.resource}",
+            60,
+        )
+        judgement = {name: bool(check(watcher)) for name, check in CHECKS.items()}, operator.process.poll() is None
+    stage.api("DELETE", stage.accounts)
+    return judgement
+
+
+@pytest.mark.parametrize("grant", GRANTS, ids=str)
+def test_without_a_verb_something_stops_and_the_rest_goes_on(
+    judgements: Mapping[Grant, Future[Judgement]], grant: Grant
+) -> None:
+    works, alive = judgements[grant].result(300)
+    fails, unclear = NEEDED[grant.role, grant.resource, grant.verb]
+    assert {name for name, sign in works.items() if not sign} - unclear == fails
+    assert alive
+
+
+STRANGE, OWN = "kube-system", "accountsync"
+DENIED = [
+    # group, resource, verbs, namespace (empty: the whole cluster)
+    ("", "pods", "get list watch create delete", STRANGE),
+    ("", "pods/exec", "create", STRANGE),
+    ("apps", "deployments", "get list create patch", STRANGE),
+    ("", "secrets", "get list watch", STRANGE),
+    ("", "secrets", "get list watch", OWN),
+    ("", "secrets", "get list watch", ""),
+    ("", "secrets", "list create update patch delete deletecollection", "rbac-bound"),
+    ("", "configmaps", "get list watch", STRANGE),
+    ("", "configmaps", "list create update patch delete", "rbac-bound"),
+    ("accountsync.dev", "tradingaccounts", "create update patch delete deletecollection", "rbac-bound"),
+    ("accountsync.dev", "tradingaccounts/status", "get update", "rbac-bound"),
+    ("accountsync.dev", "tradingaccounts/finalizers", "update", "rbac-bound"),
+    ("events.k8s.io", "events", "get list update delete", "rbac-bound"),
+    ("", "events", "create patch", "rbac-bound"),
+    ("", "nodes", "get list", ""),
+    ("", "namespaces", "get list watch create", ""),
+    ("", "serviceaccounts", "create impersonate", STRANGE),
+    ("", "serviceaccounts/token", "create", OWN),
+    ("", "users", "impersonate", ""),
+    ("", "groups", "impersonate", ""),
+    ("coordination.k8s.io", "leases", "get create update", OWN),
+    ("apiextensions.k8s.io", "customresourcedefinitions", "get list watch create patch", ""),
+    (RBAC, "rolebindings", "create", "rbac-bound"),
+    (RBAC, "clusterrolebindings", "create", ""),
+    (RBAC, "clusterroles", "create update bind escalate", ""),
+    (RBAC, "roles", "create bind escalate", "rbac-bound"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "create", ""),
+    ("*", "*", "*", ""),
+]
+
+
+def may(stage: Stage, group: str, resource: str, verb: str, namespace: str) -> bool:
+    """As `kubectl auth can-i --as=system:serviceaccount:accountsync:accountsync` asks."""
+    name, _, subresource = resource.partition("/")
+    attributes = {"group": group, "resource": name, "subresource": subresource, "verb": verb, "namespace": namespace}
+    review = stage.api(
+        "POST",
+        "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+        {
+            "spec": {
+                "user": "system:serviceaccount:accountsync:accountsync",
+                "groups": ["system:serviceaccounts", "system:serviceaccounts:accountsync", "system:authenticated"],
+                "resourceAttributes": attributes,
+            }
+        },
+    )
+    return bool(review["status"]["allowed"])
+
+
+def test_the_operator_may_do_what_is_granted_and_nothing_else(cluster: ControlPlane) -> None:
+    stage = Stage(cluster, "rbac-bound", "http://127.0.0.1:1")
+    for grant in GRANTS:
+        assert may(stage, grant.group, grant.resource, grant.verb, stage.namespace), grant
+    allowed = [
+        f"{verb} {resource} in {namespace or 'the cluster'}"
+        for group, resource, verbs, namespace in DENIED
+        for verb in verbs.split()
+        if may(stage, group, resource, verb, namespace)
+    ]
+    assert allowed == []
+    answer = cluster.kubectl(
+        "auth", "can-i", "list", "secrets", "-A", "--as=system:serviceaccount:accountsync:accountsync", check=False
+    )
+    assert answer.strip() == "no"
