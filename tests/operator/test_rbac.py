@@ -149,7 +149,7 @@ class Tenant:
     def _edit(self) -> None:
         """Somebody who annotates an account all the time, until the operator has lost a race against them."""
         for number in itertools.count():
-            if self._ended.wait(0.02) or ("get", "tradingaccounts") in {a[:2] for a in self.audit.answers(self.user)}:
+            if self._ended.wait(0.05) or ("get", "tradingaccounts") in {a[:2] for a in self.audit.answers(self.user)}:
                 return
             self.stage.annotate("steady", "edited", str(number))
 

@@ -23,6 +23,7 @@ from accountsync.controller.events import Events
 from accountsync.controller.kube import CONFLICT, NOT_FOUND, Kube, KubeError
 from accountsync.controller.settings import Settings
 from accountsync.controller.sides import Sides, explained
+from accountsync.controller.telling import RESUME, summary, tell_all
 from accountsync.cycle import Cycle, Failure, State, idle, run
 from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.decide import Wishes
@@ -33,7 +34,6 @@ from accountsync.ports import Clock
 from accountsync.report.metrics import AccountSeries, Metrics
 
 REQUESTED_AT = f"{api.GROUP}/requestedAt"
-RESUME = f"{api.GROUP}/resume"
 HOUSEKEEPING = 60.0
 MINIMUM_SPACING = 1.0
 WRITE_TRIES = 3
@@ -82,6 +82,7 @@ class AccountLoop:
         self._status = api.TradingAccountStatus()
         self._state = State()
         self._restored = False
+        self._unwritten = False
         self._handled_resume = ""
         self._started = float("-inf")
         self._exchange_failing: Failing | None = None
@@ -174,7 +175,8 @@ class AccountLoop:
         interval = self._interval()
         phase = int(hashlib.sha256(self.uid.encode()).hexdigest()[:8], 16) / 2**32 * interval
         now = self._tools.clock.monotonic()
-        return now + (interval - (now - phase) % interval)
+        wait = interval - (now - phase) % interval
+        return now + (min(wait, HOUSEKEEPING) if self._unwritten else wait)
 
     def _interval(self) -> float:
         try:
@@ -291,7 +293,7 @@ class AccountLoop:
             exchange=self._exchange_failing,
             bot=self._bot_failing,
             sync=self._sync(drift, 2 * spec.interval.seconds + policy.timeout),
-            drift=_drift(drift),
+            drift=summary(drift),
         )
 
     def _sync(self, drift: list[Finding], patience: float) -> api.Sync:
@@ -316,6 +318,7 @@ class AccountLoop:
             document = written.fitted(status.dump())
             weighty = written.significant(document)
             now = self._tools.clock.monotonic()
+            self._unwritten = False
             if weighty == self._written and now - self._written_at < self._heartbeat():
                 break
             try:
@@ -337,7 +340,11 @@ class AccountLoop:
             self._written, self._written_at, self._status = weighty, now, status
             self.body = applied
             break
-        await self._tell(cycle, told, refusal, before)
+        else:
+            self._unwritten = True
+        await tell_all(
+            self._tools.events, self.body, cycle.outcome, told, self._state.holds, refusal, (before, self._status)
+        )
 
     async def _decide_again(self, cycle: Cycle) -> Cycle:
         """The object changed since it was read: read it, and follow what people ask for now."""
@@ -385,46 +392,6 @@ class AccountLoop:
         except (KeyError, TypeError, ValueError):
             return written.heartbeat_after(300)
 
-    async def _tell(self, cycle: Cycle, transitions: list[Any], refusal: str, before: api.TradingAccountStatus) -> None:
-        """Events: what was confirmed and resolved, holds, a refused resume, and what stopped or began to work."""
-
-        async def tell(reason: str, note: str, *, warning: bool, action: str) -> None:
-            await self._tools.events.tell(self.body, warning=warning, reason=reason, action=action, note=note)
-
-        for rule in sorted({finding.rule for finding in cycle.outcome.confirmed}):
-            found = [finding for finding in cycle.outcome.confirmed if finding.rule is rule]
-            await tell(rule, _drift(found), warning=True, action="Compare")
-        if cycle.outcome.resolved:
-            await tell("DriftResolved", _drift(list(cycle.outcome.resolved)), warning=False, action="Compare")
-        for transition in transitions:
-            verb = "raised" if transition.raised else "lifted"
-            reason = f"Hold{verb.capitalize()}"
-            note = f"{transition.source} hold {verb}: {transition.message}"
-            hold = self._state.holds.get(transition.source)
-            if transition.raised and hold is not None and hold.digest:
-                note += (
-                    f". To resume over it: kubectl annotate --overwrite -n {self.namespace} ta {self.name}"
-                    f" {RESUME}={hold.digest}"
-                )
-            await tell(reason, note, warning=transition.raised, action="Hold")
-        if refusal:
-            await tell("ResumeRefused", refusal, warning=True, action="Resume")
-        await self._tell_conditions(before, tell)
-
-    async def _tell_conditions(self, before: api.TradingAccountStatus, tell: Any) -> None:
-        old = {condition.type: condition for condition in before.conditions}
-        said: set[str] = set()
-        for kind in ("CredentialsValid", "BotReachable", "Ready"):
-            new = next((condition for condition in self._status.conditions if condition.type == kind), None)
-            was = old.get(kind)
-            if new is None or (was is not None and (was.status, was.reason) == (new.status, new.reason)):
-                continue
-            if new.status == "False" and new.reason not in said:
-                said.add(new.reason)
-                await tell(new.reason, new.message, warning=True, action="Sync")
-            elif new.status == "True" and was is not None and was.status == "False":
-                await tell(f"{kind}Again", new.message, warning=False, action="Sync")
-
 
 def _asked(body: Mapping[str, Any]) -> tuple[Any, ...]:
     """What people say through the object."""
@@ -449,14 +416,6 @@ def _failing(before: Failing | None, failure: Failure | None) -> Failing | None:
     if failure is None:
         return None
     return Failing(failure, before.streak + 1 if before is not None else 1)
-
-
-def _drift(findings: list[Finding]) -> str:
-    if not findings:
-        return ""
-    worst = sorted(findings, key=lambda finding: (-finding.severity, -finding.notional, finding.key))
-    more = f"; and {len(worst) - 1} more" if len(worst) > 1 else ""
-    return f"{worst[0].rule}: {worst[0].message}{more}"
 
 
 def _policy(spec: api.TradingAccountSpec) -> Policy:

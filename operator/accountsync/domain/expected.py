@@ -91,8 +91,8 @@ def accept(
     """Remember `state` as the belief that counts, or raise `Doubt` with what to remember instead.
 
     `now` is this process's clock and `stale_after` a span, both in ms. A belief that is empty while the account is not
-    is doubted until it has been so for `stale_after`, so that a crash which wiped it confirms nothing, not even with a
-    boot or a restart of ours in between; after that the bot means it.
+    is doubted until it has been so for `stale_after` of one boot, so that a crash which wiped it confirms nothing, not
+    even over a restart of ours; after that the bot means it.
     """
     if state.as_of > now + FUTURE_ALLOWANCE_MS:
         ahead = (state.as_of - now) / 1000
@@ -116,8 +116,9 @@ def accept(
         )
     if not state.ready:
         raise Doubt("not_ready", "the bot has not said ready: true since it booted", memory)
-    since = memory.emptied_at if memory.emptied_at is not None else state.as_of
-    emptied_at = since if state.empty else None
+    emptied_at = state.as_of if state.empty else None
+    if state.empty and memory.emptied_at is not None and state.boot_id == memory.boot_id:
+        emptied_at = memory.emptied_at
     fresh = replace(memory, as_of=state.as_of, boot_id=state.boot_id, emptied_at=emptied_at)
     if emptied_at is not None and not account_empty and state.as_of - emptied_at < stale_after:
         raise Doubt(

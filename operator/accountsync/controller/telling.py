@@ -1,0 +1,79 @@
+"""What people are told in Events: findings, holds, a refused resume, and what stopped or began to work."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from accountsync.api.v1alpha1 import GROUP, TradingAccountStatus
+from accountsync.controller.events import Events
+from accountsync.domain.confirm import Outcome
+from accountsync.domain.detect import Finding
+from accountsync.domain.holds import Holds, Transition
+
+RESUME = f"{GROUP}/resume"
+TOLD_CONDITIONS = ("CredentialsValid", "BotReachable", "Ready")
+
+
+async def tell_all(
+    events: Events,
+    about: Mapping[str, Any],
+    outcome: Outcome,
+    transitions: Sequence[Transition],
+    holds: Holds,
+    refusal: str,
+    statuses: tuple[TradingAccountStatus, TradingAccountStatus],
+) -> None:
+    """Write the Events of one report. `about`: the account's body; `statuses`: before and after."""
+    tell = partial(events.tell, about)
+    for rule in sorted({finding.rule for finding in outcome.confirmed}):
+        found = [finding for finding in outcome.confirmed if finding.rule is rule]
+        await tell(reason=rule, note=_worst(found)[1], warning=True, action="Compare")
+    if outcome.resolved:
+        await tell(reason="DriftResolved", note=summary(outcome.resolved), warning=False, action="Compare")
+    for transition in transitions:
+        await tell(
+            reason="HoldRaised" if transition.raised else "HoldLifted",
+            note=_of_hold(transition, holds, about["metadata"]),
+            warning=transition.raised,
+            action="Hold",
+        )
+    if refusal:
+        await tell(reason="ResumeRefused", note=refusal, warning=True, action="Resume")
+    for reason, note, bad in _of_conditions(*statuses):
+        await tell(reason=reason, note=note, warning=bad, action="Sync")
+
+
+def summary(findings: Collection[Finding]) -> str:
+    """The worst finding in a sentence, and how many more there are; empty for none."""
+    return ": ".join(_worst(findings)) if findings else ""
+
+
+def _worst(findings: Collection[Finding]) -> tuple[str, str]:
+    worst = sorted(findings, key=lambda finding: (-finding.severity, -finding.notional, finding.key))
+    more = f"; and {len(worst) - 1} more" if len(worst) > 1 else ""
+    return worst[0].rule, f"{worst[0].message}{more}"
+
+
+def _of_hold(transition: Transition, holds: Holds, metadata: Mapping[str, Any]) -> str:
+    note = f"{transition.source} hold {'raised' if transition.raised else 'lifted'}: {transition.message}"
+    hold = holds.get(transition.source)
+    if not transition.raised or hold is None or not hold.digest:
+        return note
+    account = f"-n {metadata['namespace']} ta {metadata['name']}"
+    return f"{note}. To resume over it: kubectl annotate --overwrite {account} {RESUME}={hold.digest}"
+
+
+def _of_conditions(before: TradingAccountStatus, after: TradingAccountStatus) -> list[tuple[str, str, bool]]:
+    """(reason, note, whether it is bad) of each condition that turned; one reason is said once."""
+    old = {condition.type: condition for condition in before.conditions}
+    new = {condition.type: condition for condition in after.conditions}
+    told: dict[str, tuple[str, str, bool]] = {}
+    for kind in TOLD_CONDITIONS:
+        was, now = old.get(kind), new.get(kind)
+        if now is None or (was is not None and (was.status, was.reason) == (now.status, now.reason)):
+            continue
+        if now.status == "False":
+            told.setdefault(now.reason, (now.reason, now.message, True))
+        elif now.status == "True" and was is not None and was.status == "False":
+            told[f"{kind}Again"] = (f"{kind}Again", now.message, False)
+    return list(told.values())
