@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint crds docs cluster simulate-many lock clean
+.PHONY: help demo test lint crds docs cluster simulate-many bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ docs: $(READY) ## write the generated pages into docs/
 
 simulate-many: $(READY) ## the seeded simulation of the judgement with 5,000 seeds
 	@ACCOUNTSYNC_SEEDS=5000 $(BIN)/python -m pytest tests/simulation -q
+
+bench: $(READY) ## CPU time and memory, each beside a plain baseline, in a minute; nothing is asserted
+	@$(BIN)/python -m tests.bench
 
 lock: $(READY) ## resolve the dependencies anew and write requirements/
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements/runtime.txt

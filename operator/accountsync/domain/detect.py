@@ -177,7 +177,7 @@ class _Draft:
         self.unknown.update((symbol, text if text == ANY else sanitize(text)) for text in ids if text)
 
     def settled(self, symbol: str, *ids: str) -> bool:
-        return self.unknown.isdisjoint({(symbol, ANY), *((symbol, sanitize(text)) for text in ids)})
+        return not self.unknown or self.unknown.isdisjoint({(symbol, ANY), *((symbol, sanitize(text)) for text in ids)})
 
     def add(
         self,
