@@ -17,7 +17,7 @@ MakeStage = Callable[[], Stage]
 
 @pytest.fixture(scope="session")
 def cluster(control_plane: ControlPlane) -> ControlPlane:
-    install(control_plane, "crds")
+    install(control_plane)
     return control_plane
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from tests.support.assets import AssetsError
 from tests.support.controlplane import ControlPlane, ControlPlaneError
 from tests.support.running import ROOT, Operator, Program, Simulator, until
+from tests.support.stage import install
 
 NAMESPACE, NAME = "trading", "grid-btc"
 PORT, CONTROL_PORT = 8900, 8901
@@ -202,10 +203,7 @@ def main() -> None:
 def started(stack: contextlib.ExitStack) -> Demo:
     print("starting etcd and kube-apiserver", flush=True)
     plane = stack.enter_context(ControlPlane())
-    for path in sorted((ROOT / "crds").glob("*.yaml")):
-        plane.kubectl("apply", "--server-side", f"--filename={path}")
-    plane.kubectl("wait", "--for=condition=Established", "crd/tradingaccounts.accountsync.dev")
-    plane.kubectl("apply", f"--filename={ROOT / 'deploy' / 'rbac.yaml'}")
+    install(plane)
     print("starting the exchange simulator", flush=True)
     scenario = f"--scenario={ROOT / 'examples' / 'exchange.yaml'}"
     simulator = stack.enter_context(Simulator(scenario, port=free(PORT), control_port=free(CONTROL_PORT)))

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support.controlplane import ControlPlane
-from tests.support.running import until
+from tests.support.running import ROOT, until
 
 from accountsync.simulator import ApiKey, Simulator
 from accountsync.simulator.thread import SimulatorThread
@@ -64,11 +64,11 @@ class Api:
         return self("PATCH", f"{path}?fieldManager=test&force=true", body, "application/apply-patch+yaml")
 
 
-def install(plane: ControlPlane, crds: str) -> None:
+def install(plane: ControlPlane) -> None:
     """CRDs and the operator's own RBAC."""
-    plane.kubectl("apply", "--server-side", f"--filename={crds}")
-    plane.kubectl("wait", "--for=condition=Established", "crd/tradingaccounts.accountsync.dev")
-    plane.kubectl("apply", "--filename=deploy/rbac.yaml")
+    plane.kubectl("apply", "--server-side", f"--filename={ROOT / 'crds'}")
+    until(lambda: plane.kubectl("get", "--raw", f"{GROUP}/tradingaccounts", check=False), "an established CRD")
+    plane.kubectl("apply", f"--filename={ROOT / 'deploy' / 'rbac.yaml'}")
 
 
 def belief(

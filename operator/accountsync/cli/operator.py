@@ -26,7 +26,7 @@ import structlog
 @click.option(
     "--watch-secrets/--no-watch-secrets",
     default=None,
-    help="Watch labelled Secrets (needs list and watch), or read them by name every minute."
+    help="Watch labelled Secrets (needs the verb watch), or only read them by name every minute."
     "  [env: ACCOUNTSYNC_WATCH_SECRETS; on]",
 )
 @click.option(

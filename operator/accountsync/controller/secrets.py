@@ -1,4 +1,4 @@
-"""Secrets that accounts name, each kept in memory for at most a minute and dropped at once when it changes.
+"""Secrets that accounts name, each read again after a minute and dropped at once when it changes.
 
 Invariants: a Secret is of the account's own namespace and carries the label that says what it is for, so that a key
 of one use can't be sent to another's address. Nothing is written to disk, and no value goes into an error.
@@ -11,6 +11,7 @@ from accountsync.errors import ConfigurationError, Reason, Unobserved
 from accountsync.ports import Clock
 
 KEEP_SECONDS = 60.0
+KEEP_THROUGH_OUTAGE = 3600.0
 EXCHANGE_READ = "exchange-read"
 BOT = "bot"
 
@@ -77,5 +78,7 @@ class SecretStore:
             raise Unobserved(Reason.API_SERVER_UNAVAILABLE, f"{field}: the API server did not answer") from None
         self._versions[namespace, name] = secret.version
         if forgotten == self._forgotten:  # else it may have changed since it was sent to us
-            self._kept[namespace, name] = (self._clock.monotonic(), secret)
+            now = self._clock.monotonic()
+            self._kept = {key: kept for key, kept in self._kept.items() if now - kept[0] < KEEP_THROUGH_OUTAGE}
+            self._kept[namespace, name] = (now, secret)
         return secret
