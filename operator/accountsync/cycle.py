@@ -43,6 +43,9 @@ MAX_QUESTIONS = 20
 ObjectKey = tuple[str, str, str]
 """Kind, symbol, and what tells it from others of that kind and symbol."""
 ORDER, POSITION = "order", "position"
+Asked = Mapping[Question, float]
+"""Questions of the last cycle → monotonic seconds of when each was asked last."""
+NEVER = float("-inf")
 
 DOUBTS = {
     "not_ready": Reason.BOT_NOT_READY,
@@ -83,6 +86,7 @@ class State:
     holds: Holds = field(default_factory=dict)
     acknowledged: Acknowledged = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
+    asked: "Asked" = field(default_factory=dict)
     updates: Mapping["ObjectKey", int] = field(default_factory=dict)
     gone: Mapping["ObjectKey", int] = field(default_factory=dict)
     snapshot: AccountSnapshot | None = None
@@ -159,7 +163,8 @@ async def run(
             newer = state.timestamp is None or seen.timestamp > state.timestamp
             seen, updates, gone = _unsettle_regressed(seen, until, state)
             state = replace(state, updates=updates, gone=gone)
-            detection, answers = await _detect(seen, expected, policy, state, moment, exchange, deadline)
+            detection, answers, asked = await _detect(seen, expected, policy, state, moment, exchange, deadline)
+            state = replace(state, asked=asked)
         outcome = confirm(
             state.tracks, detection, moment, grace_ms=policy.order_grace_ms, confirmations=policy.confirmations
         )
@@ -316,7 +321,7 @@ async def _detect(
     moment: Moment,
     exchange: Exchange,
     deadline: float,
-) -> tuple[Detection, Answers]:
+) -> tuple[Detection, Answers, Asked]:
     """Detect; ask for the orders that need proof, and detect again.
 
     Those are the ones that the bot tracks and the list lacks, list entries about to be confirmed, and those that were
@@ -325,7 +330,7 @@ async def _detect(
     answers = dict(state.answers)
     detection = detect(snapshot, expected, policy, answers)
     if expected is None:
-        return detection, answers
+        return detection, answers, {}
     orders = {(order.symbol, order.id): order for order in snapshot.orders}
     doubtful = {
         finding: question_about(orders[finding.symbol, finding.id])
@@ -340,30 +345,20 @@ async def _detect(
         and (track.finding.symbol, track.finding.id) not in orders
         and detection.judged(track.finding)
     }
-    questions = [*doubtful.values(), *_by_urgency([*detection.questions, *left.values()], state.tracks)]
-    if not questions:
-        return detection, answers
-    answers |= await _ask(questions[:MAX_QUESTIONS], exchange, deadline)
+    asked = _in_turn([*doubtful.values(), *detection.questions, *left.values()], state.asked)
+    if not asked:
+        return detection, answers, asked
+    answers |= await _ask(list(asked)[:MAX_QUESTIONS], exchange, deadline)
+    asked |= dict.fromkeys(list(asked)[:MAX_QUESTIONS], moment.monotonic)
     detection = detect(snapshot, expected, policy, answers)
     unproven = {finding.key for finding, question in doubtful.items() if question not in answers}
     staying = [finding for finding, question in left.items() if not _gone(question, answers)]
-    return detection.without(unproven).doubting(staying), answers
+    return detection.without(unproven).doubting(staying), answers, asked
 
 
-def _by_urgency(questions: list[Question], tracks: Tracks) -> list[Question]:
-    """What may be confirmed soon first, then what is new, then what is only to be resolved; the longest unseen first.
-
-    So more questions than may be asked at a time still get their turns.
-    """
-    by_name = {(track.finding.symbol, track.finding.id): track for track in tracks.values()}
-
-    def urgency(question: Question) -> tuple[int, int]:
-        track = by_name.get((question.symbol, sanitize(question.order_id or question.client_id)))
-        if track is None:
-            return 1, 0
-        return (2 if track.confirmed else 0), track.last_seen
-
-    return sorted(questions, key=urgency)
+def _in_turn(questions: list[Question], asked: Asked) -> dict[Question, float]:
+    """Those never asked first, then those asked longest ago: more than may be asked at a time still get their turns."""
+    return {q: asked.get(q, NEVER) for q in sorted(questions, key=lambda question: asked.get(question, NEVER))}
 
 
 def _gone(question: Question, answers: Answers) -> bool:

@@ -26,7 +26,7 @@ from accountsync.controller.sides import Sides, explained
 from accountsync.controller.telling import RESUME, summary, tell_all
 from accountsync.cycle import Cycle, Failure, State, idle, run
 from accountsync.domain.catalogue import Rule, Severity
-from accountsync.domain.decide import Wishes
+from accountsync.domain.decide import Decision, Wishes
 from accountsync.domain.detect import Finding
 from accountsync.domain.policy import Mode, Policy
 from accountsync.errors import ConfigurationError, Reason
@@ -70,6 +70,8 @@ class AccountLoop:
 
     def __init__(self, body: Mapping[str, Any], tools: Tools, *, fresh: bool) -> None:
         self.body = body
+        self._judged = body
+        """The object that the present cycle speaks of; `body` may have moved on."""
         self._tools = tools
         self._fresh = fresh
         metadata = body["metadata"]
@@ -201,7 +203,8 @@ class AccountLoop:
 
     async def _turn(self, series: AccountSeries, triggers: set[Trigger]) -> None:
         tools = self._tools
-        account, invalid = self._parsed()
+        self._judged = self.body
+        account, invalid = self._parsed(self._judged)
         policy = _policy(account.spec) if account else Policy()
         series.stale_after = policy.stale_after
         off = not tools.settings.sync_enabled
@@ -209,22 +212,25 @@ class AccountLoop:
         base = Outlook(
             disabled=off, suspended=account.spec.suspend if account else False, invalid=invalid, observed=self._observed
         )
-        wishes = self._wishes(account)
+        wishes = self._wishes(account, self._judged)
         if series.suspended:
             self._aged_from = tools.clock.monotonic()
         series.since = self._aged_from
         if account is None or series.suspended:
-            await self._report(self._follow(idle(self._state, policy, wishes, tools.clock), series), base, handled=True)
+            await self._report(
+                self._follow(idle(self._state, policy, wishes, tools.clock), series, wishes), base, handled=True
+            )
             return
         if self._state.created or Trigger.PEOPLE in triggers:
             created = self._state.created
-            followed = self._follow(idle(self._state, policy, wishes, tools.clock), series)
+            followed = self._follow(idle(self._state, policy, wishes, tools.clock), series, wishes)
             if created or followed.decision.transitions or followed.decision.refusal:
                 await self._report(followed, self._now(base, policy, account.spec), handled=False)
+            wishes = replace(wishes, resume="")
         started = time.perf_counter()
         exchange, bot = await tools.sides.of(account)
-        cycle = await run(self._state, policy, self._wishes(account), exchange, bot, tools.clock, since=self._aged_from)
-        self._follow(cycle, series)
+        cycle = await run(self._state, policy, wishes, exchange, bot, tools.clock, since=self._aged_from)
+        self._follow(cycle, series, wishes)
         tools.metrics.cycle_duration.observe(time.perf_counter() - started)
         for finding in cycle.outcome.confirmed:
             track = cycle.state.tracks[finding.key]
@@ -241,16 +247,16 @@ class AccountLoop:
         if rejected and await tools.sides.rotated(account):
             self.wake(Trigger.SECRET)
 
-    def _follow(self, cycle: Cycle, series: AccountSeries) -> Cycle:
+    def _follow(self, cycle: Cycle, series: AccountSeries, wishes: Wishes) -> Cycle:
         """Make what `cycle` decided our own."""
         self._state = cycle.state
-        self._handled_resume = _annotation(self.body, RESUME)
+        self._handled_resume = wishes.resume or self._handled_resume
         series.stand(self._state.tracks, self._state.holds)
         return cycle
 
     # --- what is known -----------------------------------------------------------------------------------------------
 
-    def _parsed(self) -> tuple[api.TradingAccount | None, Failure | None]:
+    def _parsed(self, body: Mapping[str, Any]) -> tuple[api.TradingAccount | None, Failure | None]:
         """The object as models; on the first call also what its status remembers."""
         if not self._restored:
             self._status = api.parse_status(self.body)
@@ -261,7 +267,7 @@ class AccountLoop:
             self._aged_from = self._tools.clock.monotonic() - self._unsynced_for()
             self._restored = True
         try:
-            return api.TradingAccount.parse({**self.body, "status": {}}), None
+            return api.TradingAccount.parse({**body, "status": {}}), None
         except ConfigurationError as error:
             return None, Failure.of(error)
 
@@ -273,9 +279,9 @@ class AccountLoop:
             last = written.milliseconds(datetime.fromisoformat(self.body["metadata"]["creationTimestamp"]))
         return max(0.0, (self._tools.clock.now_ms() - last) / 1000)
 
-    def _wishes(self, account: api.TradingAccount | None) -> Wishes:
-        resume = _annotation(self.body, RESUME)
-        spec = self.body.get("spec", {})
+    def _wishes(self, account: api.TradingAccount | None, body: Mapping[str, Any]) -> Wishes:
+        resume = _annotation(body, RESUME)
+        spec = body.get("spec", {})
         return Wishes(
             paused=account.spec.paused if account else spec.get("paused") is True,
             pause_reason=account.spec.pause_reason if account else "",
@@ -333,8 +339,9 @@ class AccountLoop:
                     self._log.warning("status not written", status=error.status)
                     await asyncio.sleep(0.5)
                     continue
-                cycle = await self._decide_again(cycle)
-                told += cycle.decision.transitions
+                if (again := await self._decide_again()) is not None:
+                    told += again.transitions
+                    refusal = again.refusal or refusal
                 continue
             self._tools.metrics.status_writes.labels("ok").inc()
             self._written, self._written_at, self._status = weighty, now, status
@@ -346,29 +353,30 @@ class AccountLoop:
             self._tools.events, self.body, cycle.outcome, told, self._state.holds, refusal, (before, self._status)
         )
 
-    async def _decide_again(self, cycle: Cycle) -> Cycle:
+    async def _decide_again(self) -> Decision | None:
         """The object changed since it was read: read it, and follow what people ask for now."""
         try:
             body = await self._tools.kube.account(self.namespace, self.name)
         except KubeError as error:
             if error.status == NOT_FOUND:
                 raise Gone from None
-            return cycle
+            return None
         if body["metadata"]["uid"] != self.uid:
             raise Gone
         self.update(body)
-        account, _ = self._parsed()
+        account, _ = self._parsed(self.body)
         policy = _policy(account.spec) if account else Policy()
-        again = idle(self._state, policy, self._wishes(account), self._tools.clock)
-        self._state, self._handled_resume = again.state, _annotation(self.body, RESUME)
-        return replace(cycle, state=again.state, decision=again.decision)
+        wishes = self._wishes(account, self.body)
+        again = idle(self._state, policy, wishes, self._tools.clock)
+        self._state, self._handled_resume = again.state, wishes.resume or self._handled_resume
+        return again.decision
 
     def _composed(self, outlook: Outlook, told: list[Any], *, handled: bool) -> api.TradingAccountStatus:
         state = self._state
         now = written.moment(self._tools.clock.now_ms())
-        generation = int(self.body["metadata"].get("generation", 0))
+        generation = int(self._judged["metadata"].get("generation", 0))
         outlook = replace(outlook, holds={hold.source: hold.message for hold in state.holds.values()})
-        requested = _annotation(self.body, REQUESTED_AT)
+        requested = _annotation(self._judged, REQUESTED_AT)
         return api.TradingAccountStatus(
             observed_generation=generation,
             paused=bool(state.holds),

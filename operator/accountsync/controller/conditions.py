@@ -54,6 +54,11 @@ class Outlook:
     drift: str = ""
     holds: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def reading(self) -> bool:
+        """Whether both sides are read at all, so that one without a failure was read well."""
+        return self.observed and not (self.suspended or self.disabled or self.invalid)
+
 
 Verdict = tuple[str, str, str]
 """Status, reason, message."""
@@ -100,7 +105,7 @@ def _credentials_valid(outlook: Outlook) -> Verdict | None:
     side = outlook.exchange
     if side is not None and side.failure.reason in CREDENTIAL_REASONS:
         return "False", side.failure.reason, side.failure.message
-    if outlook.observed and side is None and not outlook.suspended and not outlook.disabled:
+    if side is None and outlook.reading:
         return "True", "Accepted", "the exchange accepts the key"
     return None
 
@@ -109,7 +114,7 @@ def _bot_reachable(outlook: Outlook) -> Verdict | None:
     side = outlook.bot
     if side is not None:
         return ("False", side.failure.reason, side.failure.message) if side.counts else None
-    if outlook.observed and not outlook.suspended and not outlook.disabled:
+    if outlook.reading:
         return "True", "StateRead", "the bot's state is read and counts"
     return None
 

@@ -18,7 +18,7 @@ from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.confirm import Track
 from accountsync.domain.detect import Finding
 from accountsync.domain.expected import BeliefMemory
-from accountsync.domain.holds import Hold, Signal, Source, Transition
+from accountsync.domain.holds import Hold, Signal, Source, Transition, begun
 
 
 def moment(ms: int) -> datetime:
@@ -45,9 +45,14 @@ def restore(status: api.TradingAccountStatus, monotonic: float) -> State:
             tracks[track.finding.key] = track
     holds = {}
     for held in status.holds:
-        source = Source(held.source)
         reason = Signal(held.reason) if held.reason in set(Signal) else Signal.DRIFT
-        holds[source] = Hold(source, reason, held.message, milliseconds(held.since), held.base or "", tuple(held.keys))
+        since = milliseconds(held.since)
+        if held.source in set(Source):
+            source = Source(held.source)
+            holds[source] = Hold(source, reason, held.message, since, held.base or "", tuple(held.keys))
+        else:  # of another version: nobody here would lift it, so it becomes one that a person can
+            message = f"{held.source} hold of another version: {held.message}"
+            holds.setdefault(Source.POLICY, begun(Source.POLICY, reason, message, since))
     watermarks = status.watermarks
     return State(
         tracks=tracks,
@@ -189,7 +194,9 @@ def significant(status: dict[str, Any]) -> str:
             "holds": [(h["source"], h.get("digest"), h["reason"]) for h in status.get("holds", ())],
             "acknowledged": [entry["key"] for entry in status.get("acknowledged", ())],
             "history": status.get("history", ()),
-            "findings": [(f["rule"], f.get("symbol"), f.get("id"), f["severity"]) for f in counted.get("items", ())],
+            "findings": sorted(
+                (f["rule"], f.get("symbol", ""), f.get("id", ""), f["severity"]) for f in counted.get("items", ())
+            ),
             "total": counted.get("total", 0),
             "bootId": status.get("watermarks", {}).get("bootId"),
             **{

@@ -72,7 +72,7 @@ def decide(
     signals: dict[Signal, str] = {}
     refusal = ""
     if wishes.resume:
-        refusal = _refusal(wishes.resume, holds, pausing)
+        refusal = _refusal(wishes.resume, holds, pausing, acknowledged)
         if not refusal:
             acknowledged.update({key: track.finding.notional for key, track in pausing.items()})
             signals[Signal.RESUMED] = f"a person resumed over {_count(len(pausing))} still there"
@@ -105,20 +105,23 @@ def _acknowledged(key: str, track: Track, acknowledged: Acknowledged) -> bool:
     return key in acknowledged and track.finding.notional <= acknowledged[key] * REGROWTH
 
 
-def _refusal(digest: str, holds: Holds, pausing: Mapping[str, Track]) -> str:
-    """Why `digest` may not lift the Policy hold; empty if it may."""
+def _refusal(digest: str, holds: Holds, pausing: Mapping[str, Track], acknowledged: Acknowledged) -> str:
+    """Why `digest` may not lift the Policy hold; empty if it may: it then covers every finding that pauses now."""
     hold = holds.get(Source.POLICY)
     if hold is None:
         return "there is no Policy hold to resume from"
+    new = {key for key, track in pausing.items() if not _acknowledged(key, track, acknowledged)}
+    present = hold.gather(new).digest
     unseen = hold.unseen_by(digest)
     if unseen is None:
-        return f"the digest is not of this hold: read status.holds and quote {hold.digest}"
-    current = [pausing[key].finding for key in unseen if key in pausing]
+        return f"the digest is not of this hold: read status.holds and quote {present}"
+    covered = hold.folded.union(hold.keys).difference(unseen)
+    current = [pausing[key].finding for key in sorted(new - covered)]
     if not current:
         return ""
     named = "; ".join(f"{finding.rule} {finding.symbol} {finding.id}".strip() for finding in current[:3])
     more = f" and {len(current) - 3} more" if len(current) > 3 else ""  # noqa: PLR2004
-    return f"since that digest there is new: {named}{more}; look at it, then quote {hold.digest}"
+    return f"since that digest there is new: {named}{more}; look at it, then quote {present}"
 
 
 def _summary(unseen: Mapping[str, Track]) -> str:

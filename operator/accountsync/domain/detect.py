@@ -23,7 +23,8 @@ from accountsync.domain.expected import ExpectedOrder, ExpectedState
 from accountsync.domain.policy import DEFAULT_BALANCE_TOLERANCE, Policy
 
 ZERO = Decimal(0)
-ANY = "*"
+ANY, POSITIONS = "*", "*positions"
+"""What is doubted of a symbol besides orders by id: everything, or its positions. No `sanitize`d id spells these."""
 T = TypeVar("T")
 
 
@@ -63,7 +64,7 @@ Answers = Mapping[Question, Order | None]
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """`unknown` holds (symbol, id) pairs that this pass could not judge; id `*` stands for the whole symbol.
+    """`unknown` holds what this pass could not judge: (symbol, id of an order), (symbol, POSITIONS), (symbol, ANY).
 
     `unjudged`: the rules that nothing was held against, because the bot publishes no such section.
     `blind`: the snapshot was refused, so that this pass judged nothing at all.
@@ -83,17 +84,22 @@ class Detection:
             return True  # the snapshot alone shows these
         if finding.rule in self.unjudged:
             return False
-        return self.unknown.isdisjoint({(finding.symbol, finding.id), (finding.symbol, ANY), (ANY, ANY)})
+        return self.unknown.isdisjoint({_doubted(finding), (finding.symbol, ANY), (ANY, ANY)})
 
     def without(self, keys: Collection[str]) -> "Detection":
         """The same, with the findings of `keys` Unknown instead."""
-        doubted = {(finding.symbol, finding.id) for finding in self.findings if finding.key in keys}
+        doubted = {_doubted(finding) for finding in self.findings if finding.key in keys}
         findings = tuple(finding for finding in self.findings if finding.key not in keys)
         return replace(self, findings=findings, unknown=self.unknown | doubted)
 
     def doubting(self, findings: Iterable[Finding]) -> "Detection":
         """The same, with `findings` of earlier passes Unknown."""
-        return replace(self, unknown=self.unknown | {(finding.symbol, finding.id) for finding in findings})
+        return replace(self, unknown=self.unknown | {_doubted(finding) for finding in findings})
+
+
+def _doubted(finding: Finding) -> tuple[str, str]:
+    """How `unknown` names what `finding` is about."""
+    return finding.symbol, POSITIONS if finding.rule is Rule.POSITION_MISMATCH else finding.id
 
 
 def sanitize(text: str) -> str:
@@ -122,11 +128,12 @@ def detect(
     """All differences between `snapshot` and `expected`; without a belief only what the snapshot itself shows."""
     draft = _Draft(answers or {})
     for symbol in snapshot.unsettled:
-        draft.doubt(symbol, ANY)
+        draft.unknown.add((symbol, ANY))
     _check_integrity(snapshot, draft)
+    draft.unsettled = frozenset(draft.unknown)
     unjudged: set[Rule] = set()
     if expected is None:
-        draft.doubt(ANY, ANY)
+        draft.unknown.add((ANY, ANY))
     else:
         scope = frozenset(policy.symbols)
         if expected.orders is not None:
@@ -171,13 +178,20 @@ class _Draft:
         self.answers = answers
         self.findings: list[Finding] = []
         self.unknown: set[tuple[str, str]] = set()
+        self.unsettled: frozenset[tuple[str, str]] = frozenset()
+        """What was unknown before the comparison: its own doubts about one row must not reach another."""
         self.questions: list[Question] = []
 
     def doubt(self, symbol: str, *ids: str) -> None:
-        self.unknown.update((symbol, text if text == ANY else sanitize(text)) for text in ids if text)
+        self.unknown.update((symbol, sanitize(text)) for text in ids if text)
 
     def settled(self, symbol: str, *ids: str) -> bool:
-        return not self.unknown or self.unknown.isdisjoint({(symbol, ANY), *((symbol, sanitize(text)) for text in ids)})
+        return not self.unsettled or self.unsettled.isdisjoint(
+            {(symbol, ANY), *((symbol, sanitize(text)) for text in ids)}
+        )
+
+    def positions_settled(self, symbol: str) -> bool:
+        return self.unsettled.isdisjoint({(symbol, ANY), (symbol, POSITIONS)})
 
     def add(
         self,
@@ -228,7 +242,7 @@ def _check_integrity(snapshot: AccountSnapshot, draft: _Draft) -> None:
     for position in _repeated(snapshot.positions, lambda row: (row.symbol, row.side, row.margin_mode)):
         message = f"the {position.side} position of {position.symbol} is listed twice"
         draft.add(Rule.DUPLICATE_KEY, position.symbol, f"position:{position.side}", message)
-        draft.doubt(position.symbol, *PositionSide)
+        draft.unknown.add((position.symbol, POSITIONS))
     for order in snapshot.orders:
         negative = min(order.quantity, order.filled)
         if negative < 0:
@@ -240,7 +254,7 @@ def _check_integrity(snapshot: AccountSnapshot, draft: _Draft) -> None:
             amount = plain(position.quantity)
             message = f"the {position.side} position of {position.symbol} has the quantity {amount}"
             draft.add(Rule.NEGATIVE_QUANTITY, position.symbol, f"position:{position.side}", message, observed=amount)
-            draft.doubt(position.symbol, *PositionSide)
+            draft.unknown.add((position.symbol, POSITIONS))
 
 
 def _repeated(rows: Iterable[T], key: Callable[[T], Hashable]) -> Iterator[T]:
@@ -388,7 +402,7 @@ def _compare_positions(
         if not scope or belief.symbol in scope:
             believed.setdefault(belief.symbol, {})[belief.side] = belief.quantity
     for symbol in sorted(held.keys() | believed.keys()):
-        if not draft.settled(symbol, *PositionSide):
+        if not draft.positions_settled(symbol):
             continue
         rows = held.get(symbol, [])
         actual: dict[PositionSide, Decimal] = {}

@@ -132,6 +132,11 @@ def _chain(digest: str, key: str) -> str:
     return hashlib.sha256(f"{digest} {key}".encode()).hexdigest()[:DIGEST_LENGTH]
 
 
+def begun(source: Source, reason: Signal, message: str, since: int) -> Hold:
+    """A hold as it is when it is raised; one that a person's digest lifts has a `base` from the first moment."""
+    return Hold(source, reason, message, since, _chain(str(since), source) if source is Source.POLICY else "")
+
+
 def step(
     holds: Holds, signals: Mapping[Signal, str], mode: Mode, *, now_ms: int, keys: Collection[str] = ()
 ) -> tuple[Holds, tuple[Transition, ...]]:
@@ -143,17 +148,17 @@ def step(
     after = dict(holds)
     transitions: list[Transition] = []
     for row in TABLE:
+        heard = dict(signals)
         if Source.POLICY in after and Signal.JUDGED in signals:
-            signals = {**signals, Signal.HANDED_OVER: "the Policy hold stands for what was found"}
-        raise_on = next((signal for signal in row.raised_by if signal in signals), None)
-        lift_on = next((signal for signal in row.lifted_by if signal in signals), None)
+            heard[Signal.HANDED_OVER] = "the Policy hold stands for what was found"
+        raise_on = next((signal for signal in row.raised_by if signal in heard), None)
+        lift_on = next((signal for signal in row.lifted_by if signal in heard), None)
         if lift_on:
             if after.pop(row.source, None):
-                transitions.append(Transition(row.source, raised=False, why=lift_on, message=signals[lift_on]))
+                transitions.append(Transition(row.source, raised=False, why=lift_on, message=heard[lift_on]))
         elif raise_on and row.source not in after and (row.in_observe or mode is not Mode.OBSERVE):
-            base = _chain(str(now_ms), row.source) if row.source is Source.POLICY else ""
-            after[row.source] = Hold(row.source, raise_on, signals[raise_on], now_ms, base)
-            transitions.append(Transition(row.source, raised=True, why=raise_on, message=signals[raise_on]))
+            after[row.source] = begun(row.source, raise_on, heard[raise_on], now_ms)
+            transitions.append(Transition(row.source, raised=True, why=raise_on, message=heard[raise_on]))
     if Source.POLICY in after:
         after[Source.POLICY] = after[Source.POLICY].gather(keys)
     return after, tuple(transitions)

@@ -1,0 +1,54 @@
+"""An event loop whose time jumps to the next timer: hours pass in milliseconds, and twice the same in the same way."""
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from tests.support.fakes import START_MS
+
+T = TypeVar("T")
+
+
+class _Jump(selectors.SelectSelector):
+    """Instead of waiting, moves the time on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("everything waits, and nothing will ever happen")
+        self.passed += max(timeout, 0.0)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Nothing but timers wakes a task."""
+
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.passed
+
+
+class VirtualClock:
+    """The clock of the loop that runs. `offset_ms`: how far its wall time is ahead."""
+
+    def __init__(self, offset_ms: int = 0) -> None:
+        self._offset = START_MS + offset_ms
+
+    def now_ms(self) -> int:
+        return self._offset + int(asyncio.get_running_loop().time() * 1000)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def run_virtually(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` on a new virtual loop."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)

@@ -1,0 +1,486 @@
+"""One account's loop: when it wakes, whose word is newest, and what people asked for meanwhile."""
+
+import asyncio
+import copy
+import itertools
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+from tests.support.fakes import START_MS, FakeBot, FakeExchange, ManualClock, truth
+
+from accountsync.api import v1alpha1 as api
+from accountsync.controller.account import HOUSEKEEPING, REQUESTED_AT, AccountLoop, Tools, Trigger
+from accountsync.controller.conditions import Failing
+from accountsync.controller.events import Events
+from accountsync.controller.kube import CONFLICT, Kube, KubeError
+from accountsync.controller.settings import Settings
+from accountsync.controller.sides import Sides
+from accountsync.controller.telling import RESUME
+from accountsync.cycle import Failure, State
+from accountsync.domain.catalogue import Rule, Severity
+from accountsync.domain.confirm import Track
+from accountsync.domain.detect import Finding
+from accountsync.domain.holds import Hold, Signal, Source
+from accountsync.errors import Reason
+from accountsync.report.metrics import Metrics
+
+Body = dict[str, Any]
+TRACK = Track(
+    Finding(Rule.MISSING_ORDER, Severity.HIGH, "BTC/USDT:USDT", "1", "why"), START_MS, START_MS, 0.0, 0, confirmed=True
+)
+HOLD = Hold(Source.POLICY, Signal.DRIFT, "drift", START_MS, "0123456789", ("aaaa",))
+
+
+async def nothing() -> None:
+    """Nothing happens meanwhile."""
+
+
+class FakeKube:
+    """An API server with one account in it. `failures`: what the next calls raise; None lets one pass."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self.statuses: list[Body] = []
+        self.told: list[tuple[str, str]] = []
+        self.on_apply: deque[Callable[[], int]] = deque()
+        self.on_read: deque[int] = deque()
+
+    def edit(self, *, annotations: Mapping[str, str] | None = None, **spec: Any) -> Body:
+        """A person changes the account."""
+        self.body = copy.deepcopy(self.body)
+        metadata = self.body["metadata"]
+        metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+        metadata.setdefault("annotations", {}).update(annotations or {})
+        if spec:
+            self.body["spec"].update(spec)
+            metadata["generation"] += 1
+        return self.body
+
+    async def apply_status(self, _namespace: str, _name: str, version: str, status: Body) -> Body:
+        failure = self.on_apply.popleft()() if self.on_apply else 0
+        if failure:
+            raise KubeError(failure, "apply status")
+        if version != self.body["metadata"]["resourceVersion"]:
+            raise KubeError(CONFLICT, "apply status")
+        self.edit()
+        self.body["status"] = status
+        self.statuses.append(status)
+        return self.body
+
+    async def account(self, _namespace: str, _name: str) -> Body:
+        if self.on_read and (failure := self.on_read.popleft()):
+            raise KubeError(failure, "read account")
+        return self.body
+
+    async def create_event(self, _namespace: str, body: Body) -> str:
+        self.told.append((body["reason"], body["note"]))
+        return "event"
+
+    async def patch_event(self, _namespace: str, _name: str, _body: Body) -> None:
+        pass
+
+
+class FakeSides:
+    """Both sides from memory. `meanwhile`: what happens while they are read."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.exchange = FakeExchange(clock)
+        self.clock = clock
+        self.meanwhile: Callable[[], Awaitable[None]] = nothing
+        self.agreeing = True
+        self.bot = FakeBot(truth(self.exchange, START_MS))
+
+    async def of(self, _account: api.TradingAccount) -> tuple["FakeSides", FakeBot]:
+        if self.agreeing:
+            self.bot.state = truth(self.exchange, self.clock.now_ms())
+        self.bot.state = replace(self.bot.state, as_of=self.clock.now_ms())
+        return self, self.bot
+
+    async def snapshot(self, symbols: tuple[str, ...] = ()) -> Any:
+        taken = await self.exchange.snapshot(symbols)
+        await self.meanwhile()
+        return taken
+
+    async def find_order(self, **named: str) -> Any:
+        return await self.exchange.find_order(**cast("Any", named))
+
+    def canonical_symbol(self, text: str) -> str:
+        return self.exchange.canonical_symbol(text)
+
+    async def rotated(self, _account: api.TradingAccount) -> bool:
+        return False
+
+    def forget(self, uid: str) -> None:
+        pass
+
+    def forget_bot_secret(self, account: api.TradingAccount) -> None:
+        pass
+
+
+def body(uid: str = "u-1", *, interval: str = "15s", version: str = "10") -> Body:
+    return {
+        "apiVersion": api.API_VERSION,
+        "kind": api.KIND,
+        "metadata": {
+            "name": "alpha",
+            "namespace": "trading",
+            "uid": uid,
+            "generation": 1,
+            "resourceVersion": version,
+            "creationTimestamp": "2026-09-21T13:33:20Z",
+            "annotations": {},
+        },
+        "spec": {
+            "exchange": {"id": "binanceusdm"},
+            "credentials": {"read": {"secretRef": {"name": "key"}}},
+            "bot": {"state": {"configMap": {"name": "state"}}},
+            "remediation": {"mode": "Pause"},
+            "interval": interval,
+        },
+    }
+
+
+class Stage:
+    """A loop over fakes, moved by hand."""
+
+    def __init__(self, account: Body | None = None) -> None:
+        self.clock = ManualClock()
+        self.kube = FakeKube(account or body())
+        self.sides = FakeSides(self.clock)
+        self.metrics = Metrics(self.clock)
+        self.tools = Tools(
+            settings=Settings(),
+            kube=cast("Kube", self.kube),
+            sides=cast("Sides", self.sides),
+            events=Events(cast("Kube", self.kube), self.clock),
+            metrics=self.metrics,
+            clock=self.clock,
+            slots=asyncio.Semaphore(1),
+        )
+        self.loop = self.another()
+
+    def another(self, account: Body | None = None) -> AccountLoop:
+        return AccountLoop(account or self.kube.body, self.tools, fresh=True)
+
+    async def turn(self) -> None:
+        """One cycle, 15 s after the last."""
+        self.clock.advance(15)
+        triggers, self.loop._triggers = self.loop._triggers, set()
+        await self.loop._turn(self.metrics.open("u-1", "trading", "alpha"), triggers)
+
+    async def drift(self, position: str = "5") -> None:
+        """Exchange and bot part for long enough to be confirmed."""
+        await self.turn()
+        self.sides.agreeing = False
+        self.sides.exchange.hold("BTC/USDT:USDT", position)
+        for _ in range(5):
+            await self.turn()
+        assert Source.POLICY in self.loop._state.holds
+
+    def edit(self, *, annotations: Mapping[str, str] | None = None, **spec: Any) -> None:
+        """A person changes the account, and the watch says so."""
+        self.loop.update(self.kube.edit(annotations=annotations, **spec))
+
+    @property
+    def status(self) -> Body:
+        return self.kube.statuses[-1]
+
+    @property
+    def held(self) -> set[str]:
+        return set(self.loop._state.holds)
+
+    @property
+    def digest(self) -> str:
+        return self.loop._state.holds[Source.POLICY].digest
+
+    def told(self, reason: str) -> list[str]:
+        return [note for found, note in self.kube.told if found == reason]
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+# --- when a cycle is due -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", ["15s", "5m", "1h"])
+@pytest.mark.parametrize("now", [0.0, 1000.0, 123_456.789])
+def test_a_thousand_accounts_spread_evenly_over_the_interval(stage: Stage, interval: str, now: float) -> None:
+    stage.clock.seconds = now
+    seconds = api.Duration(interval).seconds
+    waits = [stage.another(body(f"uid-{n}", interval=interval))._next_due() - now for n in range(1000)]
+    assert all(0 < wait <= seconds for wait in waits)
+    tenths = Counter(min(int(wait / seconds * 10), 9) for wait in waits)
+    assert set(tenths) == set(range(10))
+    assert all(60 <= number <= 140 for number in tenths.values())
+
+
+def test_an_account_keeps_its_phase_over_restarts(stage: Stage) -> None:
+    first = stage.loop._next_due()
+    stage.clock.advance(150)
+    assert stage.another()._next_due() - first == pytest.approx(150)
+
+
+def test_each_tick_comes_one_interval_after_the_last(stage: Stage) -> None:
+    ticks = []
+    for _ in range(10):
+        stage.clock.seconds = stage.loop._next_due() + 0.25  # cycles take time
+        ticks.append(stage.clock.seconds)
+    assert [late - early for early, late in itertools.pairwise(ticks)] == pytest.approx([15.0] * 9)
+
+
+def test_an_unwritten_status_is_tried_again_within_a_minute(stage: Stage) -> None:
+    for number in range(50):
+        loop = stage.another(body(f"uid-{number}", interval="1h"))
+        loop._unwritten = True
+        assert loop._next_due() - stage.clock.monotonic() <= HOUSEKEEPING
+
+
+@pytest.mark.parametrize("spec", [{}, {"interval": "soon"}, {"interval": 5}, {"interval": "0s"}, {"interval": None}])
+def test_an_account_whose_interval_cannot_be_read_still_has_its_turns(stage: Stage, spec: Body) -> None:
+    loop = stage.another({**body(), "spec": spec})
+    assert 0 < loop._next_due() - stage.clock.monotonic() <= HOUSEKEEPING
+
+
+# --- what wakes it -------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_belief_is_ignored_while_nothing_is_to_be_confirmed(stage: Stage) -> None:
+    stage.loop.wake(Trigger.BELIEF)
+    assert stage.loop._triggers == set()
+    assert not stage.loop._wake.is_set()
+
+
+@pytest.mark.parametrize("trigger", [Trigger.PEOPLE, Trigger.SECRET])
+def test_people_and_secrets_always_wake_it(stage: Stage, trigger: Trigger) -> None:
+    stage.loop.wake(trigger)
+    assert stage.loop._triggers == {trigger}
+
+
+@pytest.mark.parametrize("what", ["track", "hold", "bot"])
+def test_a_changed_belief_matters_while_something_is_to_be_confirmed_lifted_or_repaired(
+    stage: Stage, what: str
+) -> None:
+    if what == "track":
+        stage.loop._state = State(tracks={TRACK.finding.key: TRACK})
+    elif what == "hold":
+        stage.loop._state = State(holds={Source.POLICY: HOLD})
+    else:
+        stage.loop._bot_failing = Failing(Failure(Reason.BOT_TIMEOUT, "why"), 1)
+    stage.loop.wake(Trigger.BELIEF)
+    assert stage.loop._triggers == {Trigger.BELIEF}
+
+
+@pytest.mark.parametrize(
+    ("triggers", "spacing"),
+    [
+        ({Trigger.BELIEF}, 5.0),
+        ({Trigger.PEOPLE}, 1.0),
+        ({Trigger.SECRET}, 1.0),
+        ({Trigger.BELIEF, Trigger.PEOPLE}, 1.0),
+    ],
+)
+def test_triggers_keep_a_distance_and_a_belief_a_third_of_the_interval(
+    stage: Stage, triggers: set[Trigger], spacing: float
+) -> None:
+    started = stage.loop._started = stage.clock.monotonic()
+    stage.loop._triggers = triggers
+    assert stage.loop._wake_at(started + 15) == started + spacing
+
+
+def test_no_trigger_puts_a_cycle_off(stage: Stage) -> None:
+    started = stage.loop._started = stage.clock.monotonic()
+    stage.loop._triggers = {Trigger.BELIEF}
+    assert stage.loop._wake_at(started + 0.5) == started + 0.5
+
+
+def test_without_a_trigger_it_sleeps_until_it_is_due(stage: Stage) -> None:
+    assert stage.loop._wake_at(1234.0) == 1234.0
+
+
+# --- whose word is newest ------------------------------------------------------------------------------------------
+
+
+def version(number: str, *, generation: int = 1) -> Body:
+    made = body(version=number)
+    made["metadata"]["generation"] = generation
+    return made
+
+
+def test_an_older_version_never_replaces_a_newer_one(stage: Stage) -> None:
+    stage.loop.update(version("9", generation=2))
+    assert stage.loop.body["metadata"]["resourceVersion"] == "10"
+    assert stage.loop._triggers == set()
+
+
+def test_versions_are_compared_as_numbers(stage: Stage) -> None:
+    stage.loop.update(version("100"))
+    stage.loop.update(version("99"))
+    assert stage.loop.body["metadata"]["resourceVersion"] == "100"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"generation": 2}, {"annotations": {RESUME: "x"}}, {"annotations": {REQUESTED_AT: "now"}}],
+)
+def test_what_people_say_wakes_it(stage: Stage, change: Body) -> None:
+    newer = version("11")
+    newer["metadata"].update(change)
+    stage.loop.update(newer)
+    assert stage.loop._triggers == {Trigger.PEOPLE}
+
+
+def test_what_nobody_asked_does_not_wake_it(stage: Stage) -> None:
+    newer = version("11")
+    newer["metadata"]["annotations"] = {"other": "x"}
+    newer["status"] = {"paused": True}
+    stage.loop.update(newer)
+    assert stage.loop.body is newer
+    assert stage.loop._triggers == set()
+
+
+def test_it_knows_the_secrets_and_configmaps_that_its_spec_names(stage: Stage) -> None:
+    assert stage.loop.uses_secret("key")
+    assert not stage.loop.uses_secret("state")
+    assert stage.loop.uses_configmap("state")
+    assert not stage.loop.uses_configmap("key")
+    assert stage.loop.reads_configmap
+
+
+# --- what people ask for -------------------------------------------------------------------------------------------
+
+
+async def test_an_account_is_held_from_its_creation_until_it_is_judged_clean(stage: Stage) -> None:
+    await stage.turn()
+    first, *_, last = stage.kube.statuses
+    assert first["pausedBy"] == "Startup"
+    assert not last["paused"]
+
+
+async def test_a_resume_lifts_the_hold_of_the_policy(stage: Stage) -> None:
+    await stage.drift()
+    stage.edit(annotations={RESUME: stage.digest})
+    await stage.turn()
+    assert stage.held == set()
+    assert stage.status["lastHandledResume"] == stage.kube.body["metadata"]["annotations"][RESUME]
+
+
+async def test_a_resume_is_handled_once(stage: Stage) -> None:
+    await stage.drift()
+    stage.edit(annotations={RESUME: "0123456789"})
+    for _ in range(3):
+        await stage.turn()
+    assert len(stage.told("ResumeRefused")) == 1
+
+
+async def test_a_resume_that_arrives_during_a_cycle_is_not_lost(stage: Stage) -> None:
+    await stage.drift()
+
+    async def resume() -> None:
+        stage.sides.meanwhile = nothing
+        stage.edit(annotations={RESUME: stage.digest})
+
+    stage.sides.meanwhile = resume
+    await stage.turn()
+    await stage.turn()
+    assert stage.told("ResumeRefused") == []
+    assert stage.held == set()
+
+
+async def test_a_request_that_arrives_during_a_cycle_is_not_said_to_be_handled_by_it(stage: Stage) -> None:
+    await stage.turn()
+
+    async def request() -> None:
+        stage.sides.meanwhile = nothing
+        stage.edit(annotations={REQUESTED_AT: "now"})
+
+    stage.sides.meanwhile = request
+    await stage.turn()
+    assert stage.status.get("lastHandledReconcileAt", "") == ""
+    await stage.turn()
+    assert stage.status["lastHandledReconcileAt"] == "now"
+
+
+async def test_a_person_pauses_while_a_status_is_written(stage: Stage) -> None:
+    await stage.turn()
+
+    def pause() -> int:
+        stage.kube.edit(paused=True, pauseReason="maintenance")
+        return CONFLICT
+
+    stage.kube.on_apply.append(pause)
+    stage.clock.advance(300)
+    await stage.turn()
+    assert stage.status["pausedBy"] == "User"
+
+
+async def test_a_resume_refused_over_a_conflict_is_told(stage: Stage) -> None:
+    await stage.drift()
+
+    def resume() -> int:
+        stage.kube.edit(annotations={RESUME: "0123456789"})
+        return CONFLICT
+
+    stage.kube.on_apply.append(resume)
+    stage.clock.advance(300)
+    await stage.turn()
+    await stage.turn()
+    assert len(stage.told("ResumeRefused")) == 1
+
+
+async def test_a_conflict_that_cannot_be_read_tells_nothing_twice(stage: Stage) -> None:
+    await stage.turn()
+    stage.kube.on_apply.append(lambda: CONFLICT)
+    stage.kube.on_read.append(500)
+    stage.edit(paused=True)
+    await stage.turn()
+    raised = [entry["what"] for entry in stage.status["history"] if entry["what"] == "raised User"]
+    assert raised == ["raised User"]
+
+
+async def test_a_status_that_says_nothing_new_is_written_as_a_heartbeat_only(stage: Stage) -> None:
+    await stage.turn()
+    written = len(stage.kube.statuses)
+    await stage.turn()
+    assert len(stage.kube.statuses) == written
+    stage.clock.advance(100)
+    await stage.turn()
+    assert len(stage.kube.statuses) == written + 1
+
+
+async def test_another_process_goes_on_with_what_stood(stage: Stage) -> None:
+    await stage.drift()
+    digest = stage.digest
+    stage.loop = stage.another()
+    await stage.turn()
+    assert stage.held == {"Policy"}
+    assert stage.digest == digest
+    (track,) = stage.loop._state.tracks.values()
+    assert track.finding.notional >= Decimal(0)
+
+
+async def test_a_resume_of_before_a_restart_does_not_cover_what_the_restart_finds(stage: Stage) -> None:
+    await stage.drift()
+    stage.kube.edit(annotations={RESUME: stage.digest})
+    order = stage.sides.exchange.place()
+    stage.sides.exchange.orders["again", order.id] = order  # listed twice: critical, and confirmed at first sight
+    stage.loop = stage.another()
+    await stage.turn()
+    assert stage.held == {"Policy"}
+    assert len(stage.told("ResumeRefused")) == 1
+
+
+async def test_a_bug_in_one_cycle_is_counted_and_ends_nothing(stage: Stage) -> None:
+    async def bug() -> None:
+        raise ZeroDivisionError
+
+    stage.sides.meanwhile = bug
+    series = stage.metrics.open("u-1", "trading", "alpha")
+    await stage.loop._guarded_turn(series, set())
+    assert series.errors["internal"] == 1

@@ -1,0 +1,120 @@
+"""No sequence of passes confirms a difference that was not proven."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accountsync.domain.catalogue import CATALOGUE, Rule, Severity
+from accountsync.domain.confirm import Moment, Outcome, Tracks, confirm
+from accountsync.domain.detect import Detection, Finding
+
+GRACE = 5_000
+T0 = 1_000_000
+
+
+def finding(
+    rule: Rule = Rule.POSITION_MISMATCH, *, observed: str = "2", changed: int | None = 0, id_: str = "net"
+) -> Finding:
+    return Finding(rule, Severity.HIGH, "BTC", id_, "it differs", "1", observed, Decimal(1), changed)
+
+
+@dataclass
+class Watch:
+    """Passes over one account, `at` seconds after the start; belief and snapshot are of then, if not told."""
+
+    confirmations: int = 2
+    tracks: Tracks = field(default_factory=dict)
+
+    def see(
+        self,
+        at: float,
+        *findings: Finding,
+        as_of: float | None = None,
+        timestamp: float | None = None,
+        took: float = 0,
+        monotonic: float | None = None,
+        wall: float | None = None,
+        unknown: Sequence[tuple[str, str]] = (),
+        blind: bool = False,
+        believed: bool = True,
+    ) -> Outcome:
+        stamp = T0 + round(1000 * (at if timestamp is None else timestamp))
+        belief = T0 + round(1000 * (at if as_of is None else as_of)) if believed else None
+        moment = Moment(
+            stamp,
+            stamp + round(1000 * took),
+            belief,
+            T0 + round(1000 * (at if wall is None else wall)),
+            at if monotonic is None else monotonic,
+        )
+        detection = Detection(findings, unknown=frozenset(unknown), blind=blind)
+        outcome = confirm(self.tracks, detection, moment, grace_ms=GRACE, confirmations=self.confirmations)
+        self.tracks = outcome.tracks
+        return outcome
+
+
+rules = st.sampled_from([rule for rule in Rule if not CATALOGUE[rule].at_once])
+spans = st.lists(st.floats(0.1, 60, allow_nan=False), min_size=1, max_size=20)
+
+
+@given(rules, spans, st.sampled_from(["belief", "snapshot"]), st.integers(1, 3), st.none() | st.integers(0, T0))
+def test_one_belief_or_one_snapshot_alone_never_confirms_twice(
+    rule: Rule, gaps: list[float], frozen: str, confirmations: int, changed: int | None
+) -> None:
+    watch = Watch(confirmations=max(2, confirmations))
+    at = 100.0
+    for gap in gaps:
+        at += gap
+        pinned = {"as_of": 100.0} if frozen == "belief" else {"timestamp": 100.0}
+        assert not watch.see(at, finding(rule, changed=changed), **pinned).confirmed  # type: ignore[arg-type]
+
+
+@given(spans, st.none() | st.integers(0, T0))
+def test_a_position_is_never_confirmed_from_one_snapshot_however_few_confirmations(
+    gaps: list[float], changed: int | None
+) -> None:
+    watch = Watch(confirmations=1)
+    at = 0.0
+    for gap in gaps:
+        at += gap
+        assert not watch.see(at, finding(changed=changed), timestamp=0, as_of=at).confirmed
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.floats(0.1, 30, allow_nan=False)), min_size=1, max_size=20),
+    st.integers(1, 3),
+)
+def test_what_is_confirmed_and_what_is_resolved_take_turns(
+    passes: list[tuple[bool, float]], confirmations: int
+) -> None:
+    watch, standing, at = Watch(confirmations=confirmations), False, 0.0
+    for shown, gap in passes:
+        at += gap
+        outcome = watch.see(at, *([finding()] if shown else []))
+        assert len(outcome.confirmed) <= (0 if standing else 1)
+        assert len(outcome.resolved) == (standing and not shown)
+        standing = any(track.confirmed for track in outcome.tracks.values())
+        assert bool(outcome.shown) == (standing and shown)
+
+
+@given(spans, st.sampled_from([0.0, 0.3, 4.0]), st.data())
+def test_a_bot_that_tells_its_state_of_a_moment_is_never_accused(
+    gaps: list[float], lag: float, data: st.DataObject
+) -> None:
+    """A position that changes at any time, seen at other times, by an exchange that dates the change."""
+    changes = sorted(data.draw(st.lists(st.floats(0, 200, allow_nan=False), max_size=20)))
+
+    def state(at: float) -> tuple[int, float]:
+        before = [change for change in changes if change <= at]
+        return len(before) % 3, before[-1] if before else 0.0
+
+    watch, at = Watch(confirmations=1), 0.0
+    for gap in gaps:
+        at += gap
+        told_at = max(0.0, at + data.draw(st.floats(-lag, lag, allow_nan=False)))
+        (held, changed), (told, _) = state(at), state(told_at)
+        shown = [replace(finding(observed=str(held), changed=T0 + round(1000 * changed)), expected=str(told))]
+        assert not watch.see(at, *(shown if held != told else []), as_of=told_at).confirmed
