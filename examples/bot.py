@@ -7,6 +7,7 @@ something else. Without the file, the bot believes what examples/account.yaml sa
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
 import time
@@ -39,9 +40,16 @@ def main() -> None:
     parser.add_argument("--kubectl", default="kubectl")
     options = parser.parse_args()
     boot_id = uuid.uuid4().hex[:8]
+    belief = BELIEF
+    print(
+        f"publishing {options.belief if options.belief.exists() else 'the belief of examples/account.yaml'}", flush=True
+    )
     while True:
         as_of = datetime.now(UTC).isoformat(timespec="milliseconds")  # before the belief is read: never claim too much
-        belief = json.loads(options.belief.read_text()) if options.belief.exists() else BELIEF
+        try:
+            belief = json.loads(options.belief.read_text()) if options.belief.exists() else belief
+        except ValueError as error:
+            print(f"{options.belief}: {error}; going on with the belief of before", flush=True)
         state = {"version": 1, "asOf": as_of, "bootId": boot_id, "ready": True, **belief}
         patch = json.dumps({"data": {"state.json": json.dumps(state)}})
         command = [options.kubectl, "patch", "configmap", options.configmap, "-n", options.namespace]
@@ -50,4 +58,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

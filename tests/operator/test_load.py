@@ -85,7 +85,7 @@ def status_writes(cluster: ControlPlane, namespace: str, since: str) -> Counter[
     for event in cluster.audit_events():
         about = event.get("objectRef", {})
         if (
-            event["user"]["username"] == OPERATOR
+            event["user"].get("username") == OPERATOR
             and about.get("namespace") == namespace
             and event["verb"] in {"patch", "update", "create", "delete"}
             and event["requestReceivedTimestamp"] >= since

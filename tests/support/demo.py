@@ -117,7 +117,7 @@ class Demo:
         print("Events:")
         for row in sorted(rows, key=lambda row: str(row["eventTime"])):
             if row["reason"] in wanted:
-                print(f"  {row['type']:8} {row['reason']}: {row['note'][:140]}")
+                print(f"  {row['type']:8} {row['reason']}: {row['note']}")
 
     def metrics(self) -> None:
         series = self.operator.metrics()
@@ -126,7 +126,7 @@ class Demo:
             f'grinder_account_sync_mismatches_total{{account="{NAME}",namespace="{NAMESPACE}",rule="orphan_order"}}',
             f'accountsync_paused{{account="{NAME}",namespace="{NAMESPACE}",source="Policy"}}',
         ]
-        print("Metrics:")
+        print("Metrics (counters advance with each cycle that shows a finding):")
         for name in wanted:
             if not series.get(name):
                 raise TurnFailed(f"the metric {name} is {series.get(name)}, and should be above 0")

@@ -1,14 +1,17 @@
 """A side that fails teaches nothing, whatever was remembered and however it fails."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.fakes import BTC, ETH, START_MS, FakeBot, FakeExchange, ManualClock, truth
 
 from accountsync.cycle import State, run
-from accountsync.domain.account import PositionSide
+from accountsync.domain.account import AccountSnapshot, PositionSide
 from accountsync.domain.catalogue import CATALOGUE
 from accountsync.domain.decide import Wishes
 from accountsync.domain.expected import ExpectedPosition, ExpectedState
@@ -99,3 +102,38 @@ def test_only_complete_cycles_confirm_and_resolve_what_is_compared(moments: list
                 assert not now
 
     asyncio.run(story())
+
+
+class SlowExchange(FakeExchange):
+    """Each reading takes nine seconds of the account's own clock."""
+
+    async def snapshot(self, symbols: Sequence[str] = ()) -> AccountSnapshot:
+        made = await FakeExchange.snapshot(self, symbols)
+        assert isinstance(self.clock, ManualClock)
+        self.clock.advance(9)
+        return made
+
+
+@pytest.mark.parametrize(("after_the_reading", "counted"), [(4_999, 0), (5_000, 1)])
+async def test_what_a_long_reading_saw_first_may_have_changed_at_its_end(after_the_reading: int, counted: int) -> None:
+    clock = ManualClock()
+    exchange = SlowExchange(clock)
+    exchange.place(client_id="grinder_1")
+    closed = replace(truth(exchange, START_MS), positions=(WRONG,))
+    state = State()
+    for as_of in (START_MS, START_MS + 9_000 + after_the_reading):
+        bot = FakeBot(replace(closed, as_of=as_of))
+        state = (await run(state, Policy(), Wishes(), exchange, bot, clock, since=1000.0)).state
+        clock.advance(20)
+    (track,) = state.tracks.values()
+    assert track.count == counted
+
+
+async def test_a_boot_that_begins_with_an_empty_belief_is_held_though_the_belief_is_doubted() -> None:
+    account = Account()
+    await account.turn(wrong=False, after=1)
+    account.bot.state = ExpectedState(account.clock.now_ms(), "another boot", positions=(), orders=())
+    cycle = await run(account.state, POLICY, Wishes(), account.exchange, account.bot, account.clock, since=1000.0)
+    assert cycle.bot is not None
+    assert cycle.bot.reason is Reason.STATE_EMPTIED
+    assert Source.STARTUP in cycle.state.holds

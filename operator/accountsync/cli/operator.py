@@ -44,18 +44,20 @@ def operator(log_format: str, **options: object) -> None:
     configure_logs(log_format)
     from dataclasses import replace  # noqa: PLC0415
 
-    from accountsync.controller import handlers  # noqa: PLC0415 - kopf and the client take half a second to import
-    from accountsync.controller.settings import Settings  # noqa: PLC0415
-
     names = {"allow_endpoint": "allowed_endpoints", "allow_bot_url": "allowed_bot_urls"}
     given = {names.get(name, name): value for name, value in options.items() if value not in (None, ())}
     try:
-        settings = replace(Settings.from_env(), **given)  # type: ignore[arg-type]
-        serving = handlers.serve(settings)
+        from accountsync.controller import handlers  # noqa: PLC0415 - kopf and the client take half a second to import
+        from accountsync.controller.operator import StartError  # noqa: PLC0415
+        from accountsync.controller.settings import Settings  # noqa: PLC0415
+
+        prepared = handlers.prepared(replace(Settings.from_env(), **given))  # type: ignore[arg-type]
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     try:
-        asyncio.run(serving)
+        asyncio.run(handlers.serve(*prepared))
+    except StartError as error:
+        raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -28,6 +28,7 @@ from accountsync.cycle import Cycle, Failure, State, idle, run
 from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.decide import Decision, Wishes
 from accountsync.domain.detect import Finding
+from accountsync.domain.holds import Source
 from accountsync.domain.policy import Mode, Policy
 from accountsync.errors import ConfigurationError, Reason
 from accountsync.ports import Clock
@@ -105,8 +106,9 @@ class AccountLoop:
             self.wake(Trigger.PEOPLE)
 
     def wake(self, trigger: Trigger) -> None:
-        """Run a cycle soon. A changed belief matters only while something is to be confirmed, repaired or lifted."""
-        if trigger is Trigger.BELIEF and not (self._state.tracks or self._state.holds or self._bot_failing):
+        """Run a cycle soon. A changed belief matters only while something is to be confirmed, resolved or lifted."""
+        waiting = self._state.tracks or {Source.STARTUP, Source.STALE} & self._state.holds.keys() or self._bot_failing
+        if trigger is Trigger.BELIEF and not waiting:
             return
         self._triggers.add(trigger)
         self._wake.set()
@@ -298,6 +300,7 @@ class AccountLoop:
             base,
             exchange=self._exchange_failing,
             bot=self._bot_failing,
+            open=sum(1 for track in self._state.tracks.values() if not track.confirmed),
             sync=self._sync(drift, 2 * spec.interval.seconds + policy.timeout),
             drift=summary(drift),
         )
@@ -310,7 +313,12 @@ class AccountLoop:
         late = judged_at is None or self._tools.clock.monotonic() - judged_at > patience
         if late or any(side.failure.permanent for side in sides):
             return api.Sync.UNKNOWN
-        return api.Sync.OUT_OF_SYNC if drift else api.Sync.IN_SYNC
+        if drift:
+            return api.Sync.OUT_OF_SYNC
+        if all(track.confirmed for track in self._state.tracks.values()):
+            return api.Sync.IN_SYNC
+        # Differences that do not count yet: what was in sync is presumed so, and nothing else is.
+        return api.Sync.IN_SYNC if self._status.sync == api.Sync.IN_SYNC else api.Sync.UNKNOWN
 
     # --- what is written ---------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from accountsync.cycle import Failure
 from accountsync.errors import CREDENTIAL_REASONS, Reason
 
 PATIENCE = 2
+TEXT_MATTERS = CREDENTIAL_REASONS | {Reason.STATE_MALFORMED, Reason.STATE_NOT_FOUND, Reason.SPEC_INVALID}
+"""Reasons under which another text is another mistake, so that it is written and told at once."""
 SPEC_REASONS = frozenset(
     {
         Reason.UNKNOWN_EXCHANGE,
@@ -52,6 +54,7 @@ class Outlook:
     bot: Failing | None = None
     sync: Sync = Sync.UNKNOWN
     drift: str = ""
+    open: int = 0
     holds: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -85,13 +88,15 @@ def _in_sync(outlook: Outlook) -> Verdict | None:
         return "True", "InSync", "exchange and bot agree"
     if outlook.sync is Sync.OUT_OF_SYNC:
         return "False", "DriftConfirmed", outlook.drift
-    if outlook.invalid is not None:
-        return "Unknown", outlook.invalid.reason, outlook.invalid.message
-    if outlook.disabled or outlook.suspended:
+    if not outlook.invalid and (outlook.disabled or outlook.suspended):
         return "Unknown", "SyncDisabled" if outlook.disabled else "Suspended", "nothing is judged"
-    for side in (outlook.exchange, outlook.bot):
-        if side is not None:
-            return "Unknown", side.failure.reason, side.failure.message
+    failing = [side.failure for side in (outlook.exchange, outlook.bot) if side is not None]
+    failure = outlook.invalid or next(iter(failing), None)
+    if failure is not None:
+        return "Unknown", failure.reason, failure.message
+    if outlook.open:
+        waiting = "each counts only with a newer belief (its asOf must move on) and a newer snapshot"
+        return "Unknown", "AwaitingConfirmation", f"{outlook.open} differences seen and not yet confirmed: {waiting}"
     return "Unknown", "NotJudged", "no cycle has judged the account yet"
 
 
@@ -131,6 +136,12 @@ def _reconciling(outlook: Outlook) -> Verdict | None:
     if outlook.observed or outlook.disabled or outlook.suspended or outlook.invalid:
         return None
     return "True", "FirstCycle", "the first cycle has not ended yet"
+
+
+def gist(condition: Condition) -> tuple[str, str, str]:
+    """What of a condition is worth a write and an Event when it changes."""
+    text = condition.message if condition.reason in TEXT_MATTERS and condition.type != "InSync" else ""
+    return condition.status, condition.reason, text
 
 
 TABLE: Sequence[tuple[str, bool, Callable[[Outlook], Verdict | None]]] = (

@@ -42,6 +42,7 @@ class Events:
         """Write one Event about the object whose body is `about`. `note` is for a person."""
         metadata = about["metadata"]
         key = (metadata["uid"], reason, note)
+        log.info("told", reason=reason, namespace=metadata["namespace"], account=metadata["name"], note=note)
         try:
             if not await self._advance(key, metadata["namespace"]):
                 body = _event(metadata, warning=warning, reason=reason, action=action, note=note)

@@ -9,7 +9,7 @@ from typing import Any
 import kopf
 
 from accountsync.api.v1alpha1 import GROUP, PLURAL, VERSION
-from accountsync.controller.operator import Operator
+from accountsync.controller.operator import Operator, StartError
 from accountsync.controller.settings import Settings
 
 
@@ -20,7 +20,10 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
-        await operator.start()
+        try:
+            await operator.start()
+        except StartError as error:
+            raise kopf.PermanentError(str(error)) from None
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
@@ -58,17 +61,22 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.inactivity_timeout = 330
 
 
-async def serve(settings: Settings) -> None:
-    """Run the operator until it is told to stop."""
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+def prepared(settings: Settings) -> tuple[kopf.OperatorRegistry, Operator]:
+    """An operator and its handlers. Raises ValueError for settings that can't be."""
     registry = kopf.OperatorRegistry()
-    register(registry, settings)
-    await kopf.operator(
-        registry=registry,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-        standalone=True,
-    )
+    return registry, register(registry, settings)
+
+
+async def serve(registry: kopf.OperatorRegistry, operator: Operator) -> None:
+    """Run the operator until it is told to stop. Raises StartError where it can't start."""
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    namespaces = operator.settings.namespaces
+    try:
+        await kopf.operator(registry=registry, clusterwide=not namespaces, namespaces=namespaces, standalone=True)
+    except Exception:
+        if operator.problem:
+            raise StartError(operator.problem) from None
+        raise
 
 
 def register_default() -> None:

@@ -25,6 +25,16 @@ FIELD_MANAGER = "accountsync"
 NOT_FOUND, CONFLICT, FORBIDDEN, GONE = 404, 409, 403, 410
 
 
+class NoClusterError(Exception):
+    """Nothing says where the API server is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no cluster: this is no pod with a service account, and neither KUBECONFIG nor ~/.kube/config names one:"
+            " set KUBECONFIG"
+        )
+
+
 class KubeError(Exception):
     """A call to the API server failed. `status`: its HTTP status, 0 where there was no answer."""
 
@@ -176,7 +186,10 @@ async def _connected(connections: int) -> Any:
     try:
         config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)
+        try:
+            await config.load_kube_config(client_configuration=configuration)
+        except config.ConfigException:
+            raise NoClusterError from None
     configuration.connection_pool_maxsize = connections
     return client.ApiClient(configuration)
 

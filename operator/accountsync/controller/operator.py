@@ -8,7 +8,7 @@ import structlog
 from accountsync.clock import SystemClock
 from accountsync.controller.account import Tools
 from accountsync.controller.events import Events
-from accountsync.controller.kube import Kube
+from accountsync.controller.kube import Kube, NoClusterError
 from accountsync.controller.manager import Manager
 from accountsync.controller.server import Server
 from accountsync.controller.settings import Settings
@@ -16,6 +16,10 @@ from accountsync.controller.sides import Sides
 from accountsync.report.metrics import Metrics
 
 log = structlog.get_logger()
+
+
+class StartError(Exception):
+    """The operator can't start, and trying again won't help. The message says what to do."""
 
 
 class Operator:
@@ -29,13 +33,22 @@ class Operator:
         self.metrics = Metrics(clock)
         self.metrics.budgets = self._sides.budgets
         self.ready = False
+        self.problem = ""
+        """Why it did not start."""
         self.server = Server(self.metrics, settings.host, settings.port, ready=lambda: self.ready)
         self._events = Events(self._kube, clock)
         self._clock = clock
         self.manager: Manager | None = None
 
     async def start(self) -> None:
-        """Connect and serve. Raises where the cluster can't be reached or the port is taken."""
+        """Connect and serve. Raises StartError where no cluster is named or the port can't be had."""
+        try:
+            await self._connect()
+        except (NoClusterError, StartError) as error:
+            self.problem = str(error)
+            raise StartError(self.problem) from None
+
+    async def _connect(self) -> None:
         await self._kube.__aenter__()
         self.manager = Manager(
             Tools(
@@ -48,7 +61,14 @@ class Operator:
                 slots=asyncio.Semaphore(self.settings.max_concurrent),
             )
         )
-        await self.server.start()
+        try:
+            await self.server.start()
+        except OSError as error:
+            where = f"{self.settings.host}:{self.settings.port}"
+            raise StartError(
+                f"cannot serve on {where} ({error.strerror or 'address refused'}): choose another with --port or"
+                " ACCOUNTSYNC_PORT, --host or ACCOUNTSYNC_HOST"
+            ) from None
         self.ready = True
         gc.freeze()  # what start-up made stays: later collections need not walk it
         log.info("operator started", port=self.server.port, sync_enabled=self.settings.sync_enabled)

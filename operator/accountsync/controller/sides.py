@@ -37,7 +37,7 @@ _FIELDS = {
     Reason.CREDENTIALS_REJECTED: READ_SECRET,
 }
 _ADVICE = {
-    Reason.ENDPOINT_NOT_ALLOWED: "ask who runs the operator to allow it, or leave the field empty",
+    Reason.ENDPOINT_NOT_ALLOWED: "ask who runs the operator to add --allow-endpoint for it, or leave it empty",
     Reason.UNKNOWN_SYMBOL: "write them as the exchange or ccxt does, e.g. BTCUSDT or BTC/USDT:USDT",
     Reason.EXCHANGE_UNREACHABLE: "check spec.exchange.endpoint if it is set, and the operator's way to the exchange",
     Reason.EXCHANGE_MALFORMED: "nothing is judged until it answers properly",

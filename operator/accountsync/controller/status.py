@@ -13,6 +13,7 @@ from typing import Any
 
 from accountsync.api import v1alpha1 as api
 from accountsync.api.caps import ACKNOWLEDGED_CAP, FINDINGS_CAP, HISTORY_CAP, STATUS_BYTES
+from accountsync.controller.conditions import gist
 from accountsync.cycle import State
 from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.confirm import Track
@@ -190,7 +191,7 @@ def significant(status: dict[str, Any]) -> str:
     counted = status.get("findings", {})
     return json.dumps(
         {
-            "conditions": [(c["type"], c["status"], c["reason"]) for c in status.get("conditions", ())],
+            "conditions": [(c["type"], *gist(api.Condition.model_validate(c))) for c in status.get("conditions", ())],
             "holds": [(h["source"], h.get("digest"), h["reason"]) for h in status.get("holds", ())],
             "acknowledged": [entry["key"] for entry in status.get("acknowledged", ())],
             "history": status.get("history", ()),

@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any
 
 from accountsync.api.v1alpha1 import GROUP, TradingAccountStatus
+from accountsync.controller.conditions import gist
 from accountsync.controller.events import Events
 from accountsync.domain.confirm import Outcome
 from accountsync.domain.detect import Finding
-from accountsync.domain.holds import Holds, Transition
+from accountsync.domain.holds import Hold, Holds, Source, Transition
 
 RESUME = f"{GROUP}/resume"
 TOLD_CONDITIONS = ("CredentialsValid", "BotReachable", "Ready")
@@ -37,6 +38,14 @@ async def tell_all(
             warning=transition.raised,
             action="Hold",
         )
+    widened = _widened(statuses, transitions, holds)
+    if widened:
+        await tell(
+            reason="HoldWidened",
+            note=_with_command(widened, holds[Source.POLICY], about["metadata"]),
+            warning=True,
+            action="Hold",
+        )
     if refusal:
         await tell(reason="ResumeRefused", note=refusal, warning=True, action="Resume")
     for reason, note, bad in _of_conditions(*statuses):
@@ -57,10 +66,25 @@ def _worst(findings: Collection[Finding]) -> tuple[str, str]:
 def _of_hold(transition: Transition, holds: Holds, metadata: Mapping[str, Any]) -> str:
     note = f"{transition.source} hold {'raised' if transition.raised else 'lifted'}: {transition.message}"
     hold = holds.get(transition.source)
-    if not transition.raised or hold is None or not hold.digest:
+    return _with_command(note, hold, metadata) if transition.raised and hold is not None else note
+
+
+def _with_command(note: str, hold: Hold, metadata: Mapping[str, Any]) -> str:
+    """The note, with what a person may do about the hold."""
+    if not hold.digest:
         return note
     account = f"-n {metadata['namespace']} ta {metadata['name']}"
     return f"{note}. To resume over it: kubectl annotate --overwrite {account} {RESUME}={hold.digest}"
+
+
+def _widened(
+    statuses: tuple[TradingAccountStatus, TradingAccountStatus], transitions: Sequence[Transition], holds: Holds
+) -> str:
+    """What to say of a Policy hold that stood before and gathered more, so that an older digest is not enough."""
+    if Source.POLICY not in holds or any(transition.source is Source.POLICY for transition in transitions):
+        return ""
+    digests = [next((h.digest for h in status.holds if h.source == Source.POLICY), None) for status in statuses]
+    return "more findings joined the Policy hold" if digests[0] != digests[1] else ""
 
 
 def _of_conditions(before: TradingAccountStatus, after: TradingAccountStatus) -> list[tuple[str, str, bool]]:
@@ -70,7 +94,7 @@ def _of_conditions(before: TradingAccountStatus, after: TradingAccountStatus) ->
     told: dict[str, tuple[str, str, bool]] = {}
     for kind in TOLD_CONDITIONS:
         was, now = old.get(kind), new.get(kind)
-        if now is None or (was is not None and (was.status, was.reason) == (now.status, now.reason)):
+        if now is None or (was is not None and gist(was) == gist(now)):
             continue
         if now.status == "False":
             told.setdefault(now.reason, (now.reason, now.message, True))

@@ -270,7 +270,7 @@ def test_a_changed_belief_matters_while_something_is_to_be_confirmed_lifted_or_r
     if what == "track":
         stage.loop._state = State(tracks={TRACK.finding.key: TRACK})
     elif what == "hold":
-        stage.loop._state = State(holds={Source.POLICY: HOLD})
+        stage.loop._state = State(holds={Source.STARTUP: HOLD})
     else:
         stage.loop._bot_failing = Failing(Failure(Reason.BOT_TIMEOUT, "why"), 1)
     stage.loop.wake(Trigger.BELIEF)
@@ -484,3 +484,9 @@ async def test_a_bug_in_one_cycle_is_counted_and_ends_nothing(stage: Stage) -> N
     series = stage.metrics.open("u-1", "trading", "alpha")
     await stage.loop._guarded_turn(series, set())
     assert series.errors["internal"] == 1
+
+
+def test_a_changed_belief_costs_no_cycle_while_only_a_person_is_awaited(stage: Stage) -> None:
+    stage.loop._state = State(holds={Source.POLICY: HOLD})
+    stage.loop.wake(Trigger.BELIEF)
+    assert stage.loop._triggers == set()
