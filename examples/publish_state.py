@@ -4,6 +4,7 @@
 import json
 import os
 import threading
+import time
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from uuid import uuid4
@@ -32,9 +33,10 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Handler)
-    publish(
-        positions=[{"symbol": "BTCUSDT", "quantity": "-0.5"}],
-        orders=[{"id": "42", "symbol": "BTCUSDT", "side": "buy", "quantity": "0.5", "filled": "0", "price": "60000"}],
-    )
-    threading.Thread(target=server.serve_forever).start()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    order = {"clientId": "grinder_1", "symbol": "BTCUSDT", "side": "buy", "quantity": "0.1", "price": "58000"}
+    publish(positions=[{"symbol": "BTCUSDT", "quantity": "0.5"}], orders=[order])
     print(f"serving on port {server.server_port}", flush=True)
+    while True:  # your bot's loop: also when nothing changed, for as long as the bot knows that nothing did
+        time.sleep(5)
+        publish(positions=[{"symbol": "BTCUSDT", "quantity": "0.5"}], orders=[order])

@@ -36,8 +36,8 @@ async def test_the_example_publishes_a_belief_that_is_read() -> None:
         process.kill()
         await process.communicate()
     assert first.ready
-    assert first.positions == (ExpectedPosition("BTCUSDT", PositionSide.NET, Decimal("-0.5")),)
-    assert [row.id for row in first.orders or ()] == ["42"]
+    assert first.positions == (ExpectedPosition("BTCUSDT", PositionSide.NET, Decimal("0.5")),)
+    assert [row.client_id for row in first.orders or ()] == ["grinder_1"]
     assert first.balances is None
     assert again == first, "asOf is the time of the belief, not of the answer"
     assert refusal.value.reason is Reason.BOT_REFUSED
