@@ -118,3 +118,11 @@ def test_a_bot_that_tells_its_state_of_a_moment_is_never_accused(
         (held, changed), (told, _) = state(at), state(told_at)
         shown = [replace(finding(observed=str(held), changed=T0 + round(1000 * changed)), expected=str(told))]
         assert not watch.see(at, *(shown if held != told else []), as_of=told_at).confirmed
+
+
+def test_what_was_counted_against_an_old_list_does_not_confirm_another_difference() -> None:
+    watch = Watch(confirmations=1)
+    watch.see(0, finding(Rule.ORDER_DIVERGENCE, observed="price 103", changed=T0 - 60_000))
+    fresh = finding(Rule.ORDER_DIVERGENCE, observed="filled 1", changed=T0 + 9_000)
+    assert not watch.see(10, fresh).confirmed
+    assert watch.see(20, fresh).confirmed

@@ -9,8 +9,9 @@ judge it no longer shows it. Invariants:
    (or than the end of the reading that first saw its present state, where the exchange gives no time).
 3. Confirmation also takes the grace since first sight, on the monotonic clock.
 4. Confirmation takes proof that the belief was not merely ahead of the snapshot. An order is asked for by id, after
-   the belief was read. Anything else must be seen unchanged in a reading that began at least the grace after a belief
-   that counted: the account stood still around that belief, and so it was wrong.
+   the belief was read, and what that answer shows must count itself. Anything else must be seen unchanged in a reading
+   that began at least the grace after a belief that counted: the account stood still around that belief, and so it
+   was wrong.
 5. What a pass could not judge keeps its track as it is.
 """
 
@@ -123,7 +124,8 @@ def _advance(track: Track | None, finding: Finding, moment: Moment, grace_ms: in
     settled = (finding.changed if finding.changed is not None else track.changed) + grace_ms
     witness = track.witness if track.witness is not None and track.witness >= settled else None
     count = track.count
-    if at_once or _counts(track, moment, settled):
+    counts = at_once or _counts(track, moment, settled)
+    if counts:
         count += 1
         witness = moment.as_of if witness is None else witness
         track = replace(
@@ -132,7 +134,8 @@ def _advance(track: Track | None, finding: Finding, moment: Moment, grace_ms: in
             counted_timestamp=moment.timestamp,
         )
     aged = moment.monotonic - track.since >= grace_ms / 1000
-    proven = finding.rule in ASKED_BY_ID or (witness is not None and witness + grace_ms <= moment.timestamp)
+    stood_still = witness is not None and witness + grace_ms <= moment.timestamp
+    proven = counts if finding.rule in ASKED_BY_ID else stood_still
     return replace(
         track,
         finding=finding,
