@@ -96,10 +96,8 @@ async def find(seed: int, inject: Inject) -> str:
         world.calm_down()
         world.trader.symbols = [ETH]
         await asyncio.sleep(500)  # the last misfortune of the bot is over
-        for _ in range(5):
-            await world.observer.turn()
-        if world.observer.confirmed or world.observer.state.holds:
-            return f"seed {seed}: not clean before the drift: {world.observer.confirmed}"
+        if not await until(world, lambda: not world.observer.state.holds, cycles=60):  # while the bot goes on trading
+            return f"seed {seed}: not clean before the drift: {world.observer.state.holds}"
         end = inject(world)
         found = await until(world, lambda: bool(world.observer.confirmed))
         rules = {track.finding.rule for track in world.observer.state.tracks.values() if track.confirmed}
@@ -112,8 +110,8 @@ async def find(seed: int, inject: Inject) -> str:
         return "" if resolved else f"seed {seed}: not resolved: {world.observer.confirmed}"
 
 
-async def until(world: World, condition: Callable[[], bool]) -> bool:
-    for _ in range(bound(world)):
+async def until(world: World, condition: Callable[[], bool], cycles: int = 0) -> bool:
+    for _ in range(cycles or bound(world)):
         await world.observer.turn()
         if condition():
             return True
