@@ -247,6 +247,7 @@ class ControlPlane:
             self._guards[name] = guard.start(command, folder=self.folder, output=log)
 
     def _await_ready(self) -> None:
+        self.ca_file.unlink(missing_ok=True)  # of an attempt on another port: the kubeconfig goes with it
         deadline = time.monotonic() + START_TIMEOUT
         pending = list(BOOTSTRAPPED)
         problem: object = "no answer yet"
