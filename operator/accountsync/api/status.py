@@ -36,6 +36,7 @@ from accountsync.api.caps import (
 from accountsync.api.markers import ATOMIC_LIST, ATOMIC_MAP, INT32, INT64, Clipped, OneOf, Token, map_by
 from accountsync.api.parts import StatusPart
 from accountsync.api.quantities import Money, Time
+from accountsync.domain.holds import Source
 
 
 class Severity(StrEnum):
@@ -55,13 +56,8 @@ class Sync(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class HoldSource(StrEnum):
-    """Who raised a hold; only the same one lifts it."""
-
-    STARTUP = "Startup"
-    USER = "User"
-    POLICY = "Policy"
-    STALE = "Stale"
+HoldSource = Source
+"""Who raised a hold; only the same one lifts it."""
 
 
 class FindingState(StrEnum):
