@@ -1,12 +1,14 @@
 """Field names and JSON types of the published response models of Binance's USD-M futures, wallet and margin calls."""
 
 TEXT, INT, BOOL, NUMBER, LIST = (str,), (int,), (bool,), (int, float), (list,)
+OBJECT, NULL = (dict,), (type(None),)
 Model = dict[str, tuple[type, ...]]
 
 
 def model(**names: str) -> Model:
     """Fields by type: each value is a list of names, separated by spaces."""
     types = {"text": TEXT, "integer": INT, "boolean": BOOL, "number": NUMBER, "lists": LIST}
+    types |= {"objects": OBJECT, "null": NULL}
     return {name: types[kind] for kind, fields in names.items() for name in fields.split()}
 
 
@@ -50,6 +52,38 @@ PLACED = model(
     boolean="reduceOnly closePosition priceProtect",
 )
 CANCELED = PLACED | model(text="activatePrice priceRate")
+LISTED_ORDER = ORDER | model(text="pair cumBase")
+MODIFIED = PLACED | model(text="pair", integer="modifyId")
+AMENDMENT = model(integer="amendmentId orderId time", text="symbol pair clientOrderId", objects="amendment")
+AMENDED = model(objects="price origQty", integer="count modifyId")
+CHANGED = model(text="before after")
+ALGO_COMMON = model(
+    text="clientAlgoId algoType orderType symbol side positionSide timeInForce quantity algoStatus actualOrderId "
+    "actualPrice triggerPrice price tpOrderType selfTradePreventionMode workingType priceMatch",
+    integer="algoId createTime updateTime triggerTime goodTillDate",
+    boolean="closePosition priceProtect reduceOnly",
+    null="icebergQuantity",
+)
+ALGO_ORDER = ALGO_COMMON | model(text="actualType actualQty")
+LISTED_ALGO_ORDER = ALGO_COMMON | model(text="tpTriggerPrice tpPrice slTriggerPrice slPrice")
+TRADE = model(
+    text="commission commissionAsset price qty quoteQty realizedPnl side positionSide symbol",
+    integer="id orderId time",
+    boolean="buyer maker",
+)
+INCOME = model(text="symbol incomeType income asset info tradeId", integer="time tranId")
+FORCED_ORDER = model(
+    text="symbol status clientOrderId price avgPrice origQty executedQty cumQuote timeInForce type side positionSide "
+    "stopPrice workingType origType",
+    integer="orderId time updateTime",
+    boolean="reduceOnly closePosition",
+)
+KEY_PERMISSIONS = model(
+    integer="createTime",
+    boolean="ipRestrict enableReading enableWithdrawals enableInternalTransfer enableMargin enableFutures "
+    "permitsUniversalTransfer enableVanillaOptions enableFixApiTrade enableFixReadOnly enableSpotAndMarginTrading "
+    "enablePortfolioMarginTrading",
+)
 POSITION_RISK_V2 = model(
     text="entryPrice breakEvenPrice marginType isAutoAddMargin isolatedMargin leverage liquidationPrice markPrice "
     "maxNotionalValue positionAmt notional isolatedWallet symbol unRealizedProfit positionSide",

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,8 @@ import orjson
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from accountsync.simulator import ApiKey, Simulator
+from accountsync.simulator import Account, ApiKey, Simulator, World
+from accountsync.simulator.algo import AlgoOrder
 
 START_MS = 1_790_000_000_000
 
@@ -43,6 +45,15 @@ def rehosted(addresses: Any, base: str) -> Any:
     if isinstance(addresses, dict):
         return {name: rehosted(value, base) for name, value in addresses.items()}
     return re.sub(r"^https?://[^/]+", base, addresses)
+
+
+def conditional(world: World, account: Account, **changes: Any) -> AlgoOrder:
+    """A stop that sells 0.1 at the market from 60000 down; amounts may be given as text."""
+    wanted: dict[str, Any] = {"symbol": "BTCUSDT", "side": "SELL", "order_type": "STOP_MARKET", "quantity": "0.1"}
+    wanted |= {"trigger_price": "60000"} | changes
+    amounts = ("quantity", "trigger_price", "price", "activate_price", "callback_rate")
+    wanted |= {name: Decimal(wanted[name]) for name in amounts if wanted.get(name) is not None}
+    return world.algos.place(account, **wanted)
 
 
 async def until_asked(sim: Simulator) -> None:

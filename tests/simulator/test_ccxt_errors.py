@@ -74,6 +74,26 @@ async def test_an_unknown_order(exchange: Any) -> None:
         await exchange.fetch_order("1", BTC)
 
 
+async def test_an_unknown_algo_order(exchange: Any) -> None:
+    with pytest.raises(ccxt.OrderNotFound, match="-2013"):
+        await exchange.fetch_order("1", BTC, {"trigger": True})
+
+
+async def test_editing_without_permission_without_change_and_without_an_order(
+    connect: Connect, exchange: Any, sim: Simulator, account: Account, trading_key: ApiKey
+) -> None:
+    order = sim.world.place_order(account, symbol="BTCUSDT", side="BUY", price=Decimal(60_000), quantity=Decimal(1))
+    wanted = (str(order.order_id), BTC, "limit", "buy", 1, 60_000)
+    with pytest.raises(ccxt.AuthenticationError, match="-2015"):
+        await exchange.edit_order(*wanted)
+    trader = connect(trading_key)
+    with pytest.raises(ccxt.ExchangeError, match="-5027"):
+        await trader.edit_order(*wanted)
+    sim.world.cancel(order)
+    with pytest.raises(ccxt.OrderNotFound, match="-2013"):
+        await trader.edit_order(*wanted)
+
+
 async def test_an_unknown_symbol(exchange: Any) -> None:
     with pytest.raises(ccxt.BadSymbol, match="-1121"):
         await exchange.fapiPrivateGetOpenOrders({"symbol": "NOPEUSDT"})

@@ -5,8 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.simulator.support import conditional
 
 from accountsync.simulator import Account, ApiKey, Order, Position, Simulator
+from accountsync.simulator.algo import AlgoOrder
 
 BTC = "BTC/USDT:USDT"
 Connect = Callable[..., Any]
@@ -120,8 +122,91 @@ async def test_an_order_by_its_client_id(exchange: Any, sim: Simulator, account:
     assert_same_order(found, order)
 
 
-async def test_no_conditional_orders(exchange: Any) -> None:
-    assert await exchange.fetch_open_orders(params={"trigger": True}) == []
+def assert_same_algo(parsed: dict[str, Any], algo: AlgoOrder) -> None:
+    status = {"NEW": "open", "TRIGGERED": "closed", "FINISHED": "closed", "CANCELED": "canceled"}
+    status |= {"EXPIRED": "expired", "REJECTED": "rejected"}
+    expected = {
+        "id": str(algo.algo_id),
+        "clientOrderId": algo.client_algo_id,
+        "symbol": BTC,
+        "type": "limit" if algo.type.makes_limit else "market",
+        "side": algo.side.lower(),
+        "price": float(algo.price) or None,
+        "triggerPrice": float(algo.trigger_price),
+        "takeProfitPrice": float(algo.trigger_price) if algo.type.takes_profit else None,
+        "amount": float(algo.quantity),
+        "status": status[algo.status],
+        "timestamp": algo.create_time,
+        "lastUpdateTimestamp": algo.update_time,
+        "reduceOnly": algo.reduce_only,
+    }
+    assert {name: parsed[name] for name in expected} == expected
+
+
+TRIGGER = {"trigger": True}
+
+
+@pytest.fixture
+def floating(connect: Connect, key: ApiKey) -> Any:
+    """With floats: with Decimals ccxt loses the trigger price."""
+    return connect(key)
+
+
+async def test_conditional_orders(floating: Any, sim: Simulator, account: Account) -> None:
+    assert await floating.fetch_open_orders(params=TRIGGER) == []
+    stop = conditional(sim.world, account, client_algo_id="sl_1")
+    profit = conditional(
+        sim.world, account, order_type="TAKE_PROFIT", trigger_price="70000", price="70010", reduce_only=True
+    )
+    for symbol in (BTC, None):
+        rows = {row["id"]: row for row in await floating.fetch_open_orders(symbol, params=TRIGGER)}
+        assert len(rows) == 2
+        assert_same_algo(rows[str(stop.algo_id)], stop)
+        assert_same_algo(rows[str(profit.algo_id)], profit)
+    assert await floating.fetch_open_orders(BTC) == []
+    assert_same_algo(await floating.fetch_order(str(stop.algo_id), BTC, TRIGGER), stop)
+    assert_same_algo(await floating.fetch_order(None, BTC, {**TRIGGER, "clientAlgoId": "sl_1"}), stop)
+
+
+@pytest.mark.parametrize("action", ["cancel", "expire", "reject", "trigger"])
+async def test_a_conditional_order_in_every_end_state(
+    floating: Any, sim: Simulator, account: Account, action: str
+) -> None:
+    ended = getattr(sim.world.algos, action)(conditional(sim.world, account))
+    assert_same_algo(await floating.fetch_order(str(ended.algo_id), BTC, TRIGGER), ended)
+    (row,) = await floating.fetch_orders(BTC, params=TRIGGER)
+    assert_same_algo(row, ended)
+
+
+async def test_a_child_order_is_an_order_of_its_own(exchange: Any, sim: Simulator, account: Account) -> None:
+    child = sim.world.algos.trigger(conditional(sim.world, account)).child
+    assert child
+    parsed = await exchange.fetch_order(str(child.order_id), BTC)
+    assert (parsed["type"], parsed["status"], parsed["filled"]) == ("market", "closed", exact("0.1"))
+    assert parsed["average"] == sim.world.marks["BTCUSDT"]
+
+
+async def test_all_orders_of_a_symbol(exchange: Any, sim: Simulator, account: Account) -> None:
+    filled, canceled, waiting = (place(sim, account) for _ in range(3))
+    ended = [sim.world.fill(filled), sim.world.cancel(canceled), waiting]
+    place(sim, account, symbol="ETHUSDT", price=exact("3000"))
+    rows = await exchange.fetch_orders(BTC)
+    for row, order in zip(rows, ended, strict=True):
+        assert_same_order(row, order)
+    (first,) = await exchange.fetch_orders(BTC, since=waiting.time - 1000, limit=1)
+    assert_same_order(first, ended[0])
+
+
+async def test_editing_an_order(connect: Connect, sim: Simulator, account: Account, trading_key: ApiKey) -> None:
+    exchange = connect(trading_key, number=Decimal)
+    order = place(sim, account, client_order_id="web_1")
+    edited = await exchange.edit_order(str(order.order_id), BTC, "limit", "buy", exact("0.2"), exact("63000"))
+    assert (edited["id"], edited["clientOrderId"]) == (str(order.order_id), "web_1")
+    assert (edited["amount"], edited["price"], edited["status"]) == (exact("0.2"), exact("63000"), "open")
+    current = sim.world.current(order)
+    assert (current.orig_qty, current.price) == (exact("0.2"), exact("63000"))
+    (row,) = await exchange.fapiPrivateGetOrderAmendment({"symbol": "BTCUSDT", "orderId": edited["id"]})
+    assert row["amendment"]["origQty"] == {"before": "0.100", "after": "0.200"}
 
 
 def assert_same_position(parsed: dict[str, Any], position: Position, sim: Simulator) -> None:

@@ -31,6 +31,15 @@ ACCOUNT = {
     "keys": [{"permissions": ["read"]}],
     "positions": [{"symbol": "BTCUSDT", "amount": "0.1", "entry_price": 64000, "leverage": 10}],
     "orders": [{"symbol": "BTCUSDT", "side": "SELL", "price": "70000", "quantity": 0.1, "client_order_id": "web_1"}],
+    "algo_orders": [
+        {
+            "symbol": "BTCUSDT",
+            "side": "SELL",
+            "order_type": "STOP_MARKET",
+            "trigger_price": "60000",
+            "close_position": True,
+        }
+    ],
 }
 
 
@@ -47,6 +56,8 @@ async def test_an_account_with_everything_in_it(wire: Wire, control: Control, st
     shown = await control("GET", "/accounts/new")
     assert shown["positions"] == [position]
     assert shown["openOrders"] == [order]
+    (stop,) = (await asker.get("/fapi/v1/openAlgoOrders")).json
+    assert (stop["closePosition"], stop["triggerPrice"]) == (True, "60000.00")
     assert shown["account"]["totalWalletBalance"] == "1000.50000000"
 
 
@@ -67,6 +78,44 @@ async def test_the_life_of_an_order(control: Control) -> None:
     assert "is not open" in refused["error"]
 
 
+async def test_changing_an_order(control: Control) -> None:
+    order = {"symbol": "BTCUSDT", "side": "BUY", "price": "60000", "quantity": "1", "client_order_id": "web_7"}
+    placed = await control("POST", "/accounts/grid-btc/orders", order)
+    path = f"/accounts/grid-btc/orders/BTCUSDT/{placed['orderId']}"
+    amended = await control("POST", f"{path}/amend", {"price": "61000", "quantity": "0.5"})
+    assert (amended["orderId"], amended["price"], amended["origQty"]) == (placed["orderId"], "61000.00", "0.500")
+    unchanged = await control("POST", f"{path}/amend", {"price": "61000"}, status=409)
+    assert "no need to modify" in unchanged["error"]
+    fresh = await control("POST", f"{path}/replace", {"quantity": "0.25"})
+    assert fresh["orderId"] == placed["orderId"] + 1
+    assert (fresh["clientOrderId"], fresh["price"], fresh["origQty"]) == ("web_7", "61000.00", "0.250")
+    renamed = await control(
+        "POST", f"/accounts/grid-btc/orders/BTCUSDT/{fresh['orderId']}/replace", {"client_order_id": "web_8"}
+    )
+    assert (renamed["clientOrderId"], renamed["origQty"]) == ("web_8", "0.250")
+    (listed,) = (await control("GET", "/accounts/grid-btc"))["openOrders"]
+    assert listed == renamed
+
+
+async def test_the_life_of_a_conditional_order(wire: Wire, control: Control) -> None:
+    stop = {"symbol": "BTCUSDT", "side": "SELL", "order_type": "STOP_MARKET", "trigger_price": 60000, "quantity": 0.1}
+    path = "/accounts/grid-btc/algo-orders"
+    first, second, third = [
+        await control("POST", path, {**stop, "client_algo_id": name}) for name in ("sl_1", "sl_2", "sl_3")
+    ]
+    assert (first["clientAlgoId"], first["algoStatus"], first["triggerPrice"]) == ("sl_1", "NEW", "60000.00")
+    shown = (await control("GET", "/accounts/grid-btc"))["openAlgoOrders"]
+    assert shown == (await wire.get("/fapi/v1/openAlgoOrders")).json
+    assert (await control("POST", f"{path}/{first['algoId']}/cancel"))["algoStatus"] == "CANCELED"
+    triggered = await control("POST", f"{path}/{second['algoId']}/trigger")
+    assert (triggered["algoStatus"], triggered["actualQty"]) == ("FINISHED", "0.100")
+    await control("PUT", "/marks", {"BTCUSDT": "59000"})
+    (position,) = (await control("GET", "/accounts/grid-btc"))["positions"]
+    assert position["positionAmt"] == "-0.200"
+    late = await control("POST", f"{path}/{third['algoId']}/cancel", status=409)
+    assert "is not open" in late["error"]
+
+
 async def test_keys(wire: Wire, control: Control, still_sim: Simulator) -> None:
     made = await control("POST", "/accounts/grid-btc/keys", {"permissions": ["read", "trade"]})
     assert made["permissions"] == ["read", "trade"]
@@ -75,6 +124,24 @@ async def test_keys(wire: Wire, control: Control, still_sim: Simulator) -> None:
     await control("DELETE", f"/keys/{made['fingerprint']}")
     assert (await asker.get("/fapi/v3/balance")).code == -2015
     await control("DELETE", f"/keys/{made['api_key']}", status=409)
+
+
+async def test_funding(control: Control) -> None:
+    await control("POST", "/accounts/grid-btc/positions", {"symbol": "BTCUSDT", "amount": "-1"})
+    (paid,) = await control("POST", "/funding", {"symbol": "BTCUSDT", "rate": "0.0001"})
+    assert (paid["account"], paid["incomeType"], paid["income"]) == ("grid-btc", "FUNDING_FEE", "6.50000000")
+
+
+async def test_closing_by_force(wire: Wire, control: Control) -> None:
+    await control("POST", "/accounts/grid-btc/positions", {"symbol": "BTCUSDT", "amount": "1"})
+    taken = {"symbol": "BTCUSDT", "quantity": "0.4", "price": "65001"}
+    first = await control("POST", "/accounts/grid-btc/deleverage", taken)
+    assert (first["clientOrderId"], first["executedQty"], first["avgPrice"]) == ("adl_autoclose", "0.400", "65001.00")
+    second = await control("POST", "/accounts/grid-btc/liquidate", {"symbol": "BTCUSDT"})
+    assert (second["timeInForce"], second["executedQty"]) == ("IOC", "0.600")
+    assert (await wire.get("/fapi/v1/forceOrders")).json == [first, second]
+    refused = await control("POST", "/accounts/grid-btc/liquidate", {"symbol": "BTCUSDT"}, status=409)
+    assert "holds no BOTH position" in refused["error"]
 
 
 async def test_wallet_position_marks_and_clock(control: Control) -> None:
@@ -110,6 +177,7 @@ async def test_limits(wire: Wire, control: Control) -> None:
         ("negative_quantity", {}, 200),
         ("unparsable_quantity", {"text": "?"}, 200),
         ("clock_skew", {"milliseconds": 1000}, 200),
+        ("reorder", {"seconds": 0.001, "together": 3}, 200),
     ],
 )
 async def test_faults(wire: Wire, control: Control, kind: str, options: dict[str, object], status: int) -> None:
@@ -145,7 +213,15 @@ async def test_requests_and_counts(wire: Wire, control: Control) -> None:
         ("POST", "/faults", {"kind": "earthquake"}, 422),
         ("POST", "/faults", {"kind": "latency", "options": {"hours": 1}}, 409),
         ("POST", "/accounts/grid-btc/orders/BTCUSDT/1/fill", None, 409),
+        ("POST", "/accounts/grid-btc/orders/BTCUSDT/1/amend", {"price": "1"}, 409),
+        ("POST", "/accounts/grid-btc/orders/BTCUSDT/1/replace", None, 409),
+        ("POST", "/accounts/grid-btc/algo-orders", {"symbol": "BTCUSDT"}, 422),
+        ("POST", "/accounts/grid-btc/algo-orders/1/trigger", None, 409),
         ("PUT", "/marks", {"NOPEUSDT": "1"}, 409),
+        ("POST", "/funding", {"symbol": "NOPEUSDT", "rate": "0.1"}, 409),
+        ("POST", "/funding", {"symbol": "BTCUSDT"}, 422),
+        ("POST", "/accounts/grid-btc/liquidate", {"symbol": "BTCUSDT", "position_side": "UP"}, 422),
+        ("POST", "/accounts/grid-btc/deleverage", {"symbol": "BTCUSDT", "quantity": "1"}, 409),
         ("GET", "/requests?after=never", None, 422),
     ],
 )

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import aiohttp
-from tests.simulator.support import StillClock, Wire
+from tests.simulator.support import StillClock, Wire, conditional
 
 from accountsync.simulator import Fault, Simulator
 
@@ -11,13 +11,18 @@ PATHS = (
     "/fapi/v1/time",
     "/fapi/v1/exchangeInfo",
     "/fapi/v1/openOrders",
+    "/fapi/v1/openAlgoOrders",
     "/fapi/v2/account",
     "/fapi/v3/account",
     "/fapi/v3/balance",
     "/fapi/v3/positionRisk",
     "/fapi/v1/premiumIndex",
+    "/fapi/v1/income",
+    "/fapi/v1/forceOrders",
+    "/sapi/v1/account/apiRestrictions",
     "/fapi/v1/nowhere",
 )
+BTC_PATHS = ("/fapi/v1/allOrders", "/fapi/v1/allAlgoOrders")
 
 
 async def story(seed: int) -> list[tuple[int, bytes]]:
@@ -39,9 +44,18 @@ async def story(seed: int) -> list[tuple[int, bytes]]:
                     quantity=Decimal("0.1"),
                 )
                 world.fill(order, quantity=Decimal("0.03"))
+                world.amend(order, price=Decimal(59_000))
+                world.set_mark_price("BTCUSDT", Decimal(65_000))
+                conditional(world, account, quantity="0.01", trigger_price=64_000 - step)
+                world.set_mark_price("BTCUSDT", Decimal(64_000))
                 for path in PATHS:
                     answer = await wire.get(path)
                     answers.append((answer.status, answer.body))
+                for path in BTC_PATHS:
+                    answer = await wire.get(path, "symbol=BTCUSDT")
+                    answers.append((answer.status, answer.body))
+            world.pay_funding("BTCUSDT", Decimal("0.0001"))
+            world.liquidate(accounts[step % len(accounts)], "BTCUSDT")
             clock.now += 1234
     return answers
 

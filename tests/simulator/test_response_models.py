@@ -28,7 +28,7 @@ async def traded(wire: Wire) -> Wire:
     world = wire.sim.world
     account = world.account("grid-btc")
     world.set_position(account, "BTCUSDT", Decimal("0.1"))
-    for client_order_id in ("held", "gone"):
+    for client_order_id in ("held", "gone", "amended"):
         world.place_order(
             account,
             symbol="BTCUSDT",
@@ -37,6 +37,25 @@ async def traded(wire: Wire) -> Wire:
             quantity=Decimal("0.01"),
             client_order_id=client_order_id,
         )
+    amended = world.find_order(account, "BTCUSDT", client_order_id="amended")
+    assert amended
+    world.amend(amended, price=Decimal(61_000), modify_id=7)
+    stops = [
+        world.algos.place(
+            account,
+            symbol="BTCUSDT",
+            side="SELL",
+            order_type="STOP_MARKET",
+            trigger_price=Decimal(50_000),
+            quantity=Decimal("0.01"),
+            client_algo_id=client_algo_id,
+        )
+        for client_algo_id in ("waiting", "triggered")
+    ]
+    world.algos.trigger(stops[1])
+    world.pay_funding("BTCUSDT", Decimal("0.0001"))
+    world.set_position(account, "ETHUSDT", Decimal(2))
+    world.deleverage(account, "ETHUSDT", "BOTH", Decimal(1))
     return wire
 
 
@@ -63,6 +82,15 @@ CASES: list[tuple[str, str, str, Pick, Model]] = [
     ("order", "/fapi/v1/order", f"{BTC}&origClientOrderId=held", whole, published.ORDER),
     ("order", "/fapi/v1/openOrder", f"{BTC}&origClientOrderId=held", whole, published.ORDER),
     ("order", "/fapi/v1/openOrders", "", whole, published.ORDER),
+    ("order", "/fapi/v1/allOrders", BTC, whole, published.LISTED_ORDER),
+    ("orderAmendment", "/fapi/v1/orderAmendment", f"{BTC}&origClientOrderId=amended", whole, published.AMENDMENT),
+    ("algoOrder", "/fapi/v1/algoOrder", "clientAlgoId=triggered", whole, published.ALGO_ORDER),
+    ("algoOrders", "/fapi/v1/openAlgoOrders", "", whole, published.LISTED_ALGO_ORDER),
+    ("algoOrders", "/fapi/v1/allAlgoOrders", BTC, whole, published.LISTED_ALGO_ORDER),
+    ("userTrades", "/fapi/v1/userTrades", BTC, whole, published.TRADE),
+    ("income", "/fapi/v1/income", "", whole, published.INCOME),
+    ("forceOrders", "/fapi/v1/forceOrders", "", whole, published.FORCED_ORDER),
+    ("account/apiRestrictions", "/sapi/v1/account/apiRestrictions", "", whole, published.KEY_PERMISSIONS),
     ("positionRisk", "/fapi/v2/positionRisk", "", whole, published.POSITION_RISK_V2),
     ("positionRisk", "/fapi/v3/positionRisk", "", whole, published.POSITION_RISK_V3),
     ("account", "/fapi/v2/account", "", whole, published.ACCOUNT_V2),
@@ -108,6 +136,16 @@ async def test_placing_and_cancelling(traded: Wire) -> None:
     assert_complete("order", placed.json, published.PLACED)
     canceled = await traded.send("DELETE", "/fapi/v1/order", traded.signed(f"{BTC}&origClientOrderId=gone"))
     assert_complete("order", canceled.json, published.CANCELED)
+
+
+async def test_amending(traded: Wire) -> None:
+    change = f"{BTC}&origClientOrderId=held&side=BUY&quantity=0.01&price=59000&modifyId=3"
+    amended = await traded.send("PUT", "/fapi/v1/order", traded.signed(change))
+    assert_complete("order", amended.json, published.MODIFIED)
+    (row,) = (await traded.get("/fapi/v1/orderAmendment", f"{BTC}&origClientOrderId=held")).json
+    assert_complete("amendment", row["amendment"], published.AMENDED)
+    assert_complete("change", row["amendment"]["price"], published.CHANGED)
+    assert_complete("change", row["amendment"]["origQty"], published.CHANGED)
 
 
 async def test_filters_carry_published_fields_and_all_of_them_somewhere(traded: Wire) -> None:

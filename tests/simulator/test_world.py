@@ -179,8 +179,8 @@ fills = st.lists(
 def test_no_money_is_made_or_lost_by_averaging(trades: list[tuple[str, Decimal, Decimal]], mark: Decimal) -> None:
     """Margin balance = deposits + cash flow of the fills - fees + what is held, at the mark."""
     world = World(seed=1, clock=StillClock())
-    account = world.create_account("a", wallet={"USDT": Decimal(0)})
-    cash, held = Decimal(0), Decimal(0)
+    cash, held = Decimal(10_000_000), Decimal(0)
+    account = world.create_account("a", wallet={"USDT": cash})
     for side, quantity, price in trades:
         placed = world.place_order(account, symbol="BTCUSDT", side=side, price=price, quantity=quantity)
         world.fill(placed)
@@ -196,7 +196,7 @@ def test_no_money_is_made_or_lost_by_averaging(trades: list[tuple[str, Decimal, 
 @given(fills, st.decimals("50000", "80000", places=1))
 def test_all_answers_tell_the_same_story(trades: list[tuple[str, Decimal, Decimal]], mark: Decimal) -> None:
     world = World(seed=1, clock=StillClock())
-    account = world.create_account("a", wallet={"USDT": Decimal(1_000_000)})
+    account = world.create_account("a", wallet={"USDT": Decimal(10_000_000)})
     for side, quantity, price in trades:
         world.fill(world.place_order(account, symbol="BTCUSDT", side=side, price=price, quantity=quantity))
     world.set_mark_price("BTCUSDT", mark)

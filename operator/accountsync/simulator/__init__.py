@@ -5,18 +5,25 @@ Entry points: `Simulator` (world, faults, limits, request log and two ports), `W
 exchange stands in `limitations.py`.
 """
 
+from accountsync.simulator.algo import AlgoOrder, AlgoStatus
 from accountsync.simulator.faults import Fault, Kind
+from accountsync.simulator.income import Income, IncomeType
 from accountsync.simulator.journal import RequestRecord
 from accountsync.simulator.markets import DEFAULT_SYMBOLS, SymbolSpec, brackets
-from accountsync.simulator.model import Account, ApiKey, Order, OrderStatus, Position, PositionSide, Side
+from accountsync.simulator.model import Account, ApiKey, AutoClose, Order, OrderStatus, Position, PositionSide, Side
 from accountsync.simulator.simulator import Simulator
 from accountsync.simulator.world import World, WorldError
 
 __all__ = [
     "DEFAULT_SYMBOLS",
     "Account",
+    "AlgoOrder",
+    "AlgoStatus",
     "ApiKey",
+    "AutoClose",
     "Fault",
+    "Income",
+    "IncomeType",
     "Kind",
     "Order",
     "OrderStatus",

@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from accountsync.simulator import refusals
 from accountsync.simulator.limits import Limits
 from accountsync.simulator.markets import SymbolSpec
-from accountsync.simulator.model import Account
+from accountsync.simulator.model import Account, ApiKey
 from accountsync.simulator.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One admitted call. `now_ms` is what the exchange takes for the time; `caller` is None for public calls."""
+    """One admitted call. `now_ms` is what the exchange takes for the time.
+
+    `caller` is None for public calls; `sent_key` for calls without a known key.
+    """
 
     world: World
     limits: Limits
     params: Mapping[str, str]
     now_ms: int
     caller: Account | None
+    sent_key: ApiKey | None = None
 
     @property
     def account(self) -> Account:
@@ -26,6 +30,13 @@ class Call:
         if self.caller is None:
             raise AssertionError("a handler of a public call asked for the caller's account")
         return self.caller
+
+    @property
+    def key(self) -> ApiKey:
+        """The caller's key; only for calls that are signed."""
+        if self.sent_key is None:
+            raise AssertionError("a handler of a public call asked for the caller's key")
+        return self.sent_key
 
     def text(self, name: str) -> str | None:
         """A parameter; an empty one counts as not sent."""

@@ -1,6 +1,6 @@
 """Calls about the caller's account: settings, balances and positions."""
 
-from accountsync.simulator import views_account
+from accountsync.simulator import views_account, views_wallet
 from accountsync.simulator.call import Call
 
 
@@ -63,6 +63,11 @@ def account_v3(call: Call) -> object:
 def account_v2(call: Call) -> object:
     """Totals, settings, assets and every symbol."""
     return views_account.account_v2(call.world.margin(call.account))
+
+
+def key_permissions(call: Call) -> object:
+    """What the caller's key may do."""
+    return views_wallet.key_permissions(call.key)
 
 
 def balances(call: Call) -> object:

@@ -4,7 +4,8 @@ from accountsync.simulator import refusals
 from accountsync.simulator.call import Call
 from accountsync.simulator.model import Order
 from accountsync.simulator.placing import limit_order
-from accountsync.simulator.views_order import acknowledged_order, queried_order
+from accountsync.simulator.span import week_span
+from accountsync.simulator.views_order import acknowledged_order, listed_order, queried_order
 
 
 def open_orders(call: Call) -> object:
@@ -14,15 +15,9 @@ def open_orders(call: Call) -> object:
     return [queried_order(order, call.world.spec(order.symbol)) for order in orders]
 
 
-def open_algo_orders(call: Call) -> object:
-    """No conditional order can exist in this world yet."""
-    _ = call.symbol
-    return []
-
-
 def order(call: Call) -> object:
     """One order by orderId, or else by origClientOrderId: Refusal -2013 if there is none."""
-    found = _find(call)
+    found = find(call)
     if found is None:
         raise refusals.no_such_order()
     return queried_order(found, call.world.spec(found.symbol))
@@ -30,10 +25,20 @@ def order(call: Call) -> object:
 
 def open_order(call: Call) -> object:
     """As `order`, but one that is not open 'does not exist' either."""
-    found = _find(call)
+    found = find(call)
     if found is None or not found.status.is_open:
         raise refusals.no_such_order()
     return queried_order(found, call.world.spec(found.symbol))
+
+
+def all_orders(call: Call) -> object:
+    """All of one symbol by rising id, whatever became of them: of a span, or from `orderId` on."""
+    spec, first = call.required_symbol, call.integer("orderId")
+    span = week_span(call, first)
+    found = (
+        order for order in call.world.remembered_orders(call.account, spec.symbol) if order.order_id >= (first or 0)
+    )
+    return [listed_order(order, spec) for order in span.choose(found, lambda order: order.time)]
 
 
 def place(call: Call) -> object:
@@ -44,7 +49,7 @@ def place(call: Call) -> object:
 
 def cancel(call: Call) -> object:
     """Take one order off the book: Refusal -2011 if it is not there."""
-    found = _find(call)
+    found = find(call)
     if found is None or not found.status.is_open:
         raise refusals.unknown_order()
     return acknowledged_order(call.world.cancel(found), call.world.spec(found.symbol))
@@ -55,9 +60,16 @@ def not_yet(_call: Call) -> object:
     raise refusals.not_supported()
 
 
-def _find(call: Call) -> Order | None:
-    spec = call.required_symbol
+def asked_ids(call: Call) -> tuple[int | None, str | None]:
+    """(orderId, origClientOrderId), of which one must be sent: Refusal -1102."""
     order_id, client_order_id = call.integer("orderId"), call.text("origClientOrderId")
     if order_id is None and client_order_id is None:
         raise refusals.missing_both("origClientOrderId", "orderId")
+    return order_id, client_order_id
+
+
+def find(call: Call) -> Order | None:
+    """The order asked for, if the exchange still knows it."""
+    spec = call.required_symbol
+    order_id, client_order_id = asked_ids(call)
     return call.world.find_order(call.account, spec.symbol, order_id=order_id, client_order_id=client_order_id)

@@ -9,9 +9,16 @@
     POST   /control/accounts/{name}/orders                     an OrderSpec
     POST   /control/accounts/{name}/orders/{symbol}/{id}/fill  {"quantity"?, "price"?, "maker"?}
     POST   /control/accounts/{name}/orders/{symbol}/{id}/{cancel|expire|reject}
+    POST   /control/accounts/{name}/orders/{symbol}/{id}/amend    {"price"?, "quantity"?}: the id stays
+    POST   /control/accounts/{name}/orders/{symbol}/{id}/replace  {"price"?, "quantity"?, "client_order_id"?}: a new id
+    POST   /control/accounts/{name}/algo-orders                   an AlgoOrderSpec
+    POST   /control/accounts/{name}/algo-orders/{algo_id}/{cancel|expire|reject|trigger}
     POST   /control/accounts/{name}/wallet                     {"asset", "amount"}: negative withdraws
     POST   /control/accounts/{name}/positions                  a PositionSpec
-    PUT    /control/marks                                      {symbol: price, …}
+    PUT    /control/marks                                      {symbol: price, …}; may trigger and liquidate
+    POST   /control/funding                                    {"symbol", "rate"}: longs pay a positive rate
+    POST   /control/accounts/{name}/liquidate                  {"symbol", "position_side"?, "price"?}
+    POST   /control/accounts/{name}/deleverage                 {"symbol", "quantity", "position_side"?, "price"?}
     POST   /control/clock                                      {"advance_ms"}
     GET    /control/limits, PUT /control/limits                {"weight_per_minute"?, …, "forgive"?}
     GET    /control/faults, POST /control/faults               a FaultSpec; the answer holds its id
@@ -30,12 +37,15 @@ import orjson
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
+from accountsync.simulator.control_events import Events
+from accountsync.simulator.control_orders import order_routes
 from accountsync.simulator.faults import FaultBook
 from accountsync.simulator.journal import Journal
 from accountsync.simulator.limits import RateLimiter
 from accountsync.simulator.model import Account, ApiKey, Order
 from accountsync.simulator.specs import AccountSpec, Amount, FaultSpec, KeySpec, OrderSpec, PositionSpec, Spec
 from accountsync.simulator.views_account import account_v2, position_risk_v3
+from accountsync.simulator.views_algo import listed_algo
 from accountsync.simulator.views_order import queried_order
 from accountsync.simulator.world import World, WorldError
 
@@ -108,6 +118,8 @@ def control_app(world: World, faults: FaultBook, limiter: RateLimiter, journal: 
             web.delete("/control/faults/{id:\\d+}", control.clear_faults),
             web.get("/control/requests", control.list_requests),
             web.get("/control/requests/counts", control.count_requests),
+            *Events(world).routes(),
+            *order_routes(world),
         ]
     )
     return app
@@ -139,7 +151,7 @@ class Control:
         return _json(rows if isinstance(given, list) else rows[0])
 
     async def show_account(self, request: web.Request) -> web.Response:
-        """Account, positions and open orders in Binance's words."""
+        """Account, positions, open orders and open algo orders in Binance's words."""
         account = self._account(request)
         margin = self._world.margin(account)
         return _json(
@@ -147,6 +159,9 @@ class Control:
                 "account": account_v2(margin),
                 "positions": [position_risk_v3(row, margin) for row in margin.positions if row.shown],
                 "openOrders": [self._order_view(order) for order in account.open_orders.values()],
+                "openAlgoOrders": [
+                    listed_algo(algo, self._world.spec(algo.symbol)) for algo in self._world.algos.open_of(account)
+                ],
             }
         )
 

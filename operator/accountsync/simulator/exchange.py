@@ -19,6 +19,7 @@ from accountsync.simulator.journal import Journal, RequestRecord
 from accountsync.simulator.limits import Pool, RateLimiter
 from accountsync.simulator.model import ApiKey, fingerprint
 from accountsync.simulator.refusals import Refusal
+from accountsync.simulator.reorder import Reordering
 from accountsync.simulator.routes import BY_METHOD_AND_PATH, Route
 from accountsync.simulator.security import (
     SIGNATURE,
@@ -50,13 +51,14 @@ class WireRequest:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What to send, and how: after `latency` seconds, once `held_by` is cleared, then reset or whole."""
+    """What to send, and how: after `latency` seconds, once `held_by` is cleared, in turn; then reset or whole."""
 
     status: int
     body: bytes
     headers: Mapping[str, str]
     latency: float = 0.0
     held_by: ActiveFault | None = None
+    reordering: Reordering | None = None
     reset: ActiveFault | None = None
 
 
@@ -145,7 +147,7 @@ class Exchange:
             check_time(passing.params, server_time)
         caller = self.world.account(passing.key.account) if passing.key and route.security.signed else None
         told_time = server_time if request.path.endswith("/time") else passing.now_ms
-        return route.handler(Call(self.world, self.limiter.limits, passing.params, told_time, caller))
+        return route.handler(Call(self.world, self.limiter.limits, passing.params, told_time, caller, passing.key))
 
     def _skew(self, passing: _Exchange) -> int:
         skew = 0
@@ -195,13 +197,16 @@ class Exchange:
         return body
 
     def _delivery(self, passing: _Exchange, status: int, body: bytes) -> Delivery:
-        delays, hangs, resets = (passing.of_kind(kind) for kind in (Kind.LATENCY, Kind.HANG, Kind.RESET))
+        delays, hangs, resets, reorders = (
+            passing.of_kind(kind) for kind in (Kind.LATENCY, Kind.HANG, Kind.RESET, Kind.REORDER)
+        )
         return Delivery(
             status,
             body,
             self._headers(passing),
             latency=sum(active.fault.options["seconds"] for active in delays),
             held_by=hangs[0] if hangs else None,
+            reordering=reorders[0].reordering if reorders else None,
             reset=resets[0] if resets else None,
         )
 
@@ -217,7 +222,7 @@ class Exchange:
     def _log(self, passing: _Exchange, status: int, payload: object) -> None:
         request, route, key = passing.request, passing.route, passing.key
         for active in passing.faults:
-            if active.fault.kind in (Kind.LATENCY, *SILENT):
+            if active.fault.kind in (Kind.LATENCY, Kind.REORDER, *SILENT):
                 passing.bend(active)
         silent = any(active.fault.kind in SILENT for active in passing.bent_by)
         security = route.security if route else Security.NONE

@@ -12,6 +12,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
+from accountsync.simulator.reorder import Reordering
+
 
 class Kind(StrEnum):
     """The faults there are."""
@@ -26,6 +28,7 @@ class Kind(StrEnum):
     NEGATIVE_QUANTITY = "negative_quantity"
     UNPARSABLE_QUANTITY = "unparsable_quantity"
     CLOCK_SKEW = "clock_skew"
+    REORDER = "reorder"
 
 
 ERRORS: Mapping[int, tuple[int, str]] = {
@@ -131,6 +134,14 @@ class Fault:
         """The exchange's clock is off for /time and for checking timestamps; all else keeps the true time."""
         return cls(kind=Kind.CLOCK_SKEW, options={"milliseconds": milliseconds}, **chosen)
 
+    @classmethod
+    def reorder(cls, seconds: float = 1.0, *, together: int = 2, **chosen: Any) -> "Fault":
+        """Answers to `together` requests at a time are sent last first, each as it was when it was asked for.
+
+        What has been gathered is sent after `seconds` even if it is less. `times` counts single answers.
+        """
+        return cls(kind=Kind.REORDER, options={"seconds": seconds, "together": together}, **chosen)
+
 
 @dataclass(slots=True)
 class ActiveFault:
@@ -141,6 +152,7 @@ class ActiveFault:
     draws: random.Random
     cleared: asyncio.Event = field(default_factory=asyncio.Event)
     applied: int = 0
+    reordering: Reordering | None = None
 
     @property
     def spent(self) -> bool:
@@ -161,16 +173,20 @@ class FaultBook:
         number = self._next_id
         self._next_id += 1
         draws = random.Random(f"{self._seed}:fault:{number}")  # noqa: S311 - faults must be reproducible
-        self._active[number] = ActiveFault(number, fault, draws)
+        active = self._active[number] = ActiveFault(number, fault, draws)
+        if fault.kind is Kind.REORDER:
+            active.reordering = Reordering(fault.options["together"], fault.options["seconds"])
         return number
 
     def clear(self, number: int | None = None) -> None:
-        """Take away one fault, or all; those who hang get their answers."""
+        """Take away one fault, or all; those who hang or wait for their turn get their answers."""
         chosen = list(self._active) if number is None else [number]
         for one in chosen:
             active = self._active.pop(one, None)
             if active:
                 active.cleared.set()
+                if active.reordering:
+                    active.reordering.let_go()
 
     def __iter__(self) -> Iterator[ActiveFault]:
         return iter(tuple(self._active.values()))

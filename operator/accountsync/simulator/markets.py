@@ -76,6 +76,7 @@ class SymbolSpec:
     first_order_id: int = 1_000_000_001
     maker_fee: Decimal = Decimal("0.0002")
     taker_fee: Decimal = Decimal("0.0005")
+    liquidation_fee: Decimal = Decimal("0.0125")
 
     @property
     def margin_asset(self) -> str:

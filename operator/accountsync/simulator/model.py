@@ -1,7 +1,7 @@
 """What exists on the simulated exchange: keys, orders, positions, fills and the accounts that hold them.
 
 Orders, positions and fills are values: a change makes a new one, and an old one stays what it was. Only `Account` is
-changed in place, and only by `World`.
+changed in place, and only by `World` and its parts in `funding.py` and `liquidation.py`.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from accountsync.simulator.decimals import ZERO
+from accountsync.simulator.income import Income
 
 DEFAULT_LEVERAGE = 20
 
@@ -32,6 +33,11 @@ class PositionSide(StrEnum):
     BOTH = "BOTH"
     LONG = "LONG"
     SHORT = "SHORT"
+
+    @property
+    def closing_side(self) -> Side | None:
+        """The side that can only reduce a leg of hedge mode; neither does in one-way mode."""
+        return {PositionSide.LONG: Side.SELL, PositionSide.SHORT: Side.BUY}.get(self)
 
 
 class MarginType(StrEnum):
@@ -57,6 +63,13 @@ class OrderStatus(StrEnum):
         return self in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 
 
+class AutoClose(StrEnum):
+    """Why the exchange itself closed a position: too little margin, or another account's that could not be closed."""
+
+    LIQUIDATION = "LIQUIDATION"
+    ADL = "ADL"
+
+
 class Permission(StrEnum):
     """What a key may do."""
 
@@ -66,12 +79,13 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key of an account. `fingerprint` names it in logs; the secret is never shown by repr."""
+    """One key of an account. `fingerprint` names it in logs; the secret is never shown by repr. `create_time` in ms."""
 
     api_key: str
     secret: str = field(repr=False)
     account: str
     permissions: frozenset[Permission]
+    create_time: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -181,7 +195,7 @@ class SymbolSettings:
 
 @dataclass(slots=True)
 class Account:
-    """One futures account. Only `World` changes it."""
+    """One futures account. Only `World` changes it. `auto_closed` names the orders that the exchange placed itself."""
 
     name: str
     alias: str
@@ -193,6 +207,8 @@ class Account:
     open_orders: dict[tuple[str, int], Order] = field(default_factory=dict)
     client_ids: dict[tuple[str, str], int] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
+    incomes: list[Income] = field(default_factory=list)
+    auto_closed: dict[tuple[str, int], AutoClose] = field(default_factory=dict)
 
     def settings_for(self, symbol: str) -> SymbolSettings:
         """The symbol's settings, or the exchange's defaults."""

@@ -21,17 +21,17 @@ CLIENT_ORDER_ID = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")
 def limit_order(call: Call) -> Order:
     """Raises Refusal for everything but a limit order that this account may place."""
     spec = call.required_symbol
-    side = _side(call)
+    side = asked_side(call)
     _check_type(call)
     time_in_force = call.required("timeInForce")
     if time_in_force not in TIMES_IN_FORCE:
         raise Refusal(-1115, "Invalid timeInForce.")
-    quantity, price = _decimal(call, "quantity"), _decimal(call, "price")
+    quantity, price = asked_decimal(call, "quantity"), asked_decimal(call, "price")
     reduce_only = call.text("reduceOnly") == "true"
-    _check_filters(spec, price, quantity, reduce_only=reduce_only)
+    check_filters(spec, price, quantity, reduce_only=reduce_only)
     position_side = _position_side(call)
     client_order_id = _client_order_id(call, spec)
-    if not reduce_only and not _affordable(call, spec, price * quantity):
+    if not reduce_only and not affordable(call, spec, price * quantity):
         raise Refusal(-2019, "Margin is insufficient.")
     return call.world.place_order(
         call.account,
@@ -46,7 +46,8 @@ def limit_order(call: Call) -> Order:
     )
 
 
-def _side(call: Call) -> Side:
+def asked_side(call: Call) -> Side:
+    """Raises Refusal -1117 for what is neither side."""
     try:
         return Side(call.required("side"))
     except ValueError:
@@ -64,7 +65,8 @@ def _check_type(call: Call) -> None:
         raise Refusal(-1116, "Invalid orderType.")
 
 
-def _decimal(call: Call, name: str) -> Decimal:
+def asked_decimal(call: Call, name: str) -> Decimal:
+    """Raises Refusal -1102 for what is no finite number."""
     try:
         value = Decimal(call.required(name))
     except InvalidOperation:
@@ -74,7 +76,8 @@ def _decimal(call: Call, name: str) -> Decimal:
     return value
 
 
-def _check_filters(spec: SymbolSpec, price: Decimal, quantity: Decimal, *, reduce_only: bool) -> None:
+def check_filters(spec: SymbolSpec, price: Decimal, quantity: Decimal, *, reduce_only: bool) -> None:
+    """Raises Refusal for a price or quantity that breaks a filter; `reduce_only` lifts the least notional."""
     checks = (
         (price > 0, -4001, "Price less than 0."),
         (price <= spec.max_price, -4002, "Price greater than max price."),
@@ -112,6 +115,7 @@ def _client_order_id(call: Call, spec: SymbolSpec) -> str | None:
     return text
 
 
-def _affordable(call: Call, spec: SymbolSpec, notional: Decimal) -> bool:
+def affordable(call: Call, spec: SymbolSpec, notional: Decimal) -> bool:
+    """Whether the available balance covers the initial margin of `notional` more."""
     available = call.world.margin(call.account).assets[spec.margin_asset].available
     return notional / call.account.settings_for(spec.symbol).leverage <= available

@@ -66,6 +66,11 @@ def early() -> Refusal:
     return Refusal(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
 
 
+def start_after_end() -> Refusal:
+    """A question about the past that ends before it starts."""
+    return Refusal(-1023, "Start time is greater than end time.")
+
+
 def bad_signature() -> Refusal:
     """The HMAC is not that of the parameters as sent."""
     return Refusal(-1022, "Signature for this request is not valid.")
@@ -84,6 +89,26 @@ def missing(name: str) -> Refusal:
 def missing_both(one: str, other: str) -> Refusal:
     """One of two must be there."""
     return Refusal(-1102, f"Param '{one}' or '{other}' must be sent, but both were empty/null!")
+
+
+def not_required(name: str) -> Refusal:
+    """A parameter that does not go with another one."""
+    return Refusal(-1106, f"Parameter '{name}' sent when not required.")
+
+
+def invalid(name: str) -> Refusal:
+    """A parameter that can be read and is none of what it may be."""
+    return Refusal(-1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def span_too_long(days: int) -> Refusal:
+    """More time between startTime and endTime than one answer covers."""
+    return Refusal(-4165, f"Maximum time interval is {days} days.")
+
+
+def too_long_ago(days: int) -> Refusal:
+    """A startTime before what the exchange keeps."""
+    return Refusal(-4166, f"Search window is restricted to recent {days} days only.")
 
 
 def bad_symbol() -> Refusal:

@@ -6,7 +6,7 @@ To add a call, write its handler and add its row; nothing else needs to know.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from accountsync.simulator import calls_account, calls_market, calls_order
+from accountsync.simulator import amending, calls_account, calls_algo, calls_history, calls_market, calls_order
 from accountsync.simulator.call import Call
 from accountsync.simulator.limits import Pool
 from accountsync.simulator.security import Security
@@ -61,12 +61,19 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/fapi/v2/balance", always(5), Security.USER_DATA, calls_account.balances),
     Route("GET", "/fapi/v3/balance", always(5), Security.USER_DATA, calls_account.balances),
     Route("GET", "/fapi/v1/openOrders", by_symbol(1, 40), Security.USER_DATA, calls_order.open_orders),
-    Route("GET", "/fapi/v1/openAlgoOrders", by_symbol(1, 40), Security.USER_DATA, calls_order.open_algo_orders),
+    Route("GET", "/fapi/v1/allOrders", always(5), Security.USER_DATA, calls_order.all_orders),
+    Route("GET", "/fapi/v1/orderAmendment", always(1), Security.USER_DATA, amending.history),
+    Route("GET", "/fapi/v1/openAlgoOrders", by_symbol(1, 40), Security.USER_DATA, calls_algo.open_algo_orders),
+    Route("GET", "/fapi/v1/algoOrder", always(1), Security.USER_DATA, calls_algo.algo_order),
+    Route("GET", "/fapi/v1/allAlgoOrders", always(5), Security.USER_DATA, calls_algo.all_algo_orders),
     Route("GET", "/fapi/v1/openOrder", always(1), Security.USER_DATA, calls_order.open_order),
     Route("GET", "/fapi/v1/order", always(1), Security.USER_DATA, calls_order.order),
+    Route("GET", "/fapi/v1/userTrades", always(5), Security.USER_DATA, calls_history.user_trades),
+    Route("GET", "/fapi/v1/income", always(30), Security.USER_DATA, calls_history.income),
+    Route("GET", "/fapi/v1/forceOrders", by_symbol(20, 50), Security.USER_DATA, calls_history.force_orders),
     Route("POST", "/fapi/v1/order", always(1), Security.TRADE, calls_order.place),
     Route("DELETE", "/fapi/v1/order", always(1), Security.TRADE, calls_order.cancel),
-    Route("PUT", "/fapi/v1/order", always(1), Security.TRADE, calls_order.not_yet),
+    Route("PUT", "/fapi/v1/order", always(1), Security.TRADE, amending.amend),
     Route("POST", "/fapi/v1/order/test", always(1), Security.TRADE, calls_order.not_yet),
     Route("POST", "/fapi/v1/batchOrders", always(5), Security.TRADE, calls_order.not_yet),
     Route("PUT", "/fapi/v1/batchOrders", always(5), Security.TRADE, calls_order.not_yet),
@@ -82,6 +89,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/fapi/v1/positionSide/dual", always(1), Security.TRADE, calls_order.not_yet),
     Route("POST", "/fapi/v1/multiAssetsMargin", always(1), Security.TRADE, calls_order.not_yet),
     Route("GET", "/sapi/v1/system/status", always(1), Security.NONE, calls_market.system_status),
+    Route("GET", "/sapi/v1/account/apiRestrictions", always(1), Security.USER_DATA, calls_account.key_permissions),
     Route("GET", "/sapi/v1/capital/config/getall", always(10), Security.USER_DATA, calls_market.coins),
     Route("GET", "/sapi/v1/margin/allPairs", always(1), Security.MARKET_DATA, calls_market.margin_pairs),
 )

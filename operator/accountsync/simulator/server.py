@@ -42,6 +42,17 @@ async def _deliver(request: web.BaseRequest, delivery: Delivery) -> web.StreamRe
         await asyncio.sleep(delivery.latency)
     if delivery.held_by:
         await delivery.held_by.cleared.wait()
+    if delivery.reordering:
+        async with delivery.reordering.turn():
+            response = await _response(request, delivery)
+            if not delivery.reset:
+                await response.prepare(request)
+                await response.write_eof()  # the next one's turn comes once this one has gone out
+            return response
+    return await _response(request, delivery)
+
+
+async def _response(request: web.BaseRequest, delivery: Delivery) -> web.StreamResponse:
     response = web.Response(
         status=delivery.status,
         body=delivery.body,

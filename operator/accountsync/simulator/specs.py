@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from accountsync.simulator.algo import AlgoOrder
 from accountsync.simulator.faults import Fault
 from accountsync.simulator.model import Account, ApiKey, Order, Position
 from accountsync.simulator.world import World
@@ -56,6 +57,30 @@ class OrderSpec(Spec):
         return world.place_order(account, **self.model_dump())
 
 
+class AlgoOrderSpec(Spec):
+    """A conditional order placed by hand; what each type needs: `AlgoDesk.place`."""
+
+    symbol: str
+    side: Literal["BUY", "SELL"]
+    order_type: Literal["STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"]
+    trigger_price: Amount | None = None
+    quantity: Amount | None = None
+    price: Amount | None = None
+    position_side: Literal["BOTH", "LONG", "SHORT"] = "BOTH"
+    time_in_force: str = "GTC"
+    working_type: Literal["CONTRACT_PRICE", "MARK_PRICE"] = "CONTRACT_PRICE"
+    close_position: bool = False
+    reduce_only: bool = False
+    price_protect: bool = False
+    activate_price: Amount | None = None
+    callback_rate: Amount | None = None
+    client_algo_id: str | None = None
+
+    def place(self, world: World, account: Account) -> AlgoOrder:
+        """Let it wait for its trigger price."""
+        return world.algos.place(account, **self.model_dump())
+
+
 class PositionSpec(Spec):
     """A position as if it had always been there; `amount` is signed."""
 
@@ -92,6 +117,7 @@ class AccountSpec(Spec):
     keys: tuple[KeySpec, ...] = ()
     positions: tuple[PositionSpec, ...] = ()
     orders: tuple[OrderSpec, ...] = ()
+    algo_orders: tuple[AlgoOrderSpec, ...] = ()
 
     def create(self, world: World) -> tuple[Account, list[ApiKey]]:
         """Open the account and fill it."""
@@ -101,6 +127,8 @@ class AccountSpec(Spec):
             position.put(world, account)
         for order in self.orders:
             order.place(world, account)
+        for algo in self.algo_orders:
+            algo.place(world, account)
         return account, keys
 
 
@@ -109,7 +137,7 @@ class FaultSpec(Spec):
 
     kind: Literal[
         "latency", "http_error", "maintenance", "overloaded", "hang", "reset", "truncated", "stale", "duplicated",
-        "negative_quantity", "unparsable_quantity", "clock_skew",
+        "negative_quantity", "unparsable_quantity", "clock_skew", "reorder",
     ]  # fmt: skip
     path: str = "*"
     method: str = "*"
@@ -136,4 +164,4 @@ class Scenario(Spec):
     faults: tuple[FaultSpec, ...] = ()
 
 
-__all__ = ["AccountSpec", "FaultSpec", "KeySpec", "OrderSpec", "PositionSpec", "Scenario", "Spec"]
+__all__ = ["AccountSpec", "AlgoOrderSpec", "FaultSpec", "KeySpec", "OrderSpec", "PositionSpec", "Scenario", "Spec"]

@@ -55,7 +55,7 @@ def contract(spec: SymbolSpec) -> dict[str, Any]:
         "underlyingSubType": ["Layer-1"],
         "settlePlan": 0,
         "triggerProtect": "0.0500",
-        "liquidationFee": "0.012500",
+        "liquidationFee": fixed(spec.liquidation_fee, 6),
         "marketTakeBound": "0.05",
         "maxMoveOrderLimit": 10_000,
         "filters": _filters(spec),

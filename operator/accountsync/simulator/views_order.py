@@ -38,6 +38,11 @@ def queried_order(order: Order, spec: SymbolSpec) -> dict[str, Any]:
     }
 
 
+def listed_order(order: Order, spec: SymbolSpec) -> dict[str, Any]:
+    """A row of allOrders: also what COIN-M contracts have."""
+    return {**queried_order(order, spec), "pair": order.symbol, "cumBase": "0"}
+
+
 def acknowledged_order(order: Order, spec: SymbolSpec) -> dict[str, Any]:
     """The answer to placing or cancelling: no `time`, and `cumQty` besides."""
     view = queried_order(order, spec)

@@ -1,9 +1,11 @@
-"""The wallet's calls (/sapi) that clients make when they load markets with keys.
+"""The wallet's calls (/sapi): those that clients make when they load markets with keys, and what a key may do.
 
 Fields: the response models of Binance's wallet and margin documentation.
 """
 
 from typing import Any
+
+from accountsync.simulator.model import ApiKey, Permission
 
 WITHDRAW_MAX = "9999999"
 
@@ -25,6 +27,25 @@ def coin(name: str) -> dict[str, Any]:
         "isLegalMoney": False,
         "trading": True,
         "networkList": [_network(name)],
+    }
+
+
+def key_permissions(key: ApiKey) -> dict[str, Any]:
+    """The answer of account/apiRestrictions. Trading here is futures trading; nothing else can be allowed."""
+    return {
+        "ipRestrict": False,
+        "createTime": key.create_time,
+        "enableReading": Permission.READ in key.permissions,
+        "enableWithdrawals": False,
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": Permission.TRADE in key.permissions,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": False,
+        "enableSpotAndMarginTrading": False,
+        "enablePortfolioMarginTrading": False,
     }
 
 

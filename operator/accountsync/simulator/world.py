@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
+from accountsync.simulator import funding, liquidation
+from accountsync.simulator.algo_desk import AlgoDesk
+from accountsync.simulator.amendments import AmendmentBook
 from accountsync.simulator.decimals import ZERO
 from accountsync.simulator.fills import apply_fill
+from accountsync.simulator.income import Income, IncomeType
 from accountsync.simulator.margin import AccountMargin, account_margin
 from accountsync.simulator.markets import DEFAULT_SYMBOLS, SymbolSpec
 from accountsync.simulator.model import (
@@ -28,21 +32,19 @@ from accountsync.simulator.model import (
     Side,
     SymbolSettings,
 )
+from accountsync.simulator.retention import forgotten
+from accountsync.simulator.world_error import WorldError
 
-DAY_MS = 86_400_000
-UNFILLED_KEPT_MS = 3 * DAY_MS
-ANY_ORDER_KEPT_MS = 90 * DAY_MS
 KEY_LENGTH = 64
 CLIENT_ID_LENGTH = 22
+FIRST_TRAN_ID = 4_480_321_991_774_044_581  # beyond 2^53, as on the exchange
 ALPHANUMERIC = string.ascii_letters + string.digits
 
-
-class WorldError(ValueError):
-    """An action that cannot be done to this world: it names the object and what was expected."""
+__all__ = ["World", "WorldError"]
 
 
 class World:
-    """Accounts, keys, orders, positions and marks.
+    """Accounts, keys, orders, positions and marks; `algos` keeps the conditional orders, `amendments` what was amended.
 
     `seed` decides keys, secrets and the client order ids that the exchange makes up. `clock` gives Unix milliseconds;
     `advance_clock` adds to it.
@@ -59,6 +61,9 @@ class World:
         self._keys_made = 0
         self._next_order_id = {name: spec.first_order_id for name, spec in self.specs.items()}
         self._next_trade_id = 1
+        self.algos = AlgoDesk(self, leg=self._leg, made_up=self._text)
+        self.amendments = AmendmentBook()
+        self._next_tran_id = FIRST_TRAN_ID
 
     # the clock
 
@@ -109,6 +114,7 @@ class World:
             secret or self._text(f"secret:{made}", KEY_LENGTH),
             account.name,
             frozenset(Permission(item) for item in permissions),
+            self.now_ms(),
         )
         if key.api_key in self.keys:
             raise WorldError(f"key {key.fingerprint} exists already")
@@ -132,18 +138,83 @@ class World:
 
     def deposit(self, account: Account, asset: str, amount: Decimal) -> None:
         """Add to the wallet; a negative `amount` withdraws."""
-        before = account.balances.get(asset, Balance())
-        account.balances[asset] = Balance(before.wallet + amount, self.now_ms())
+        self.book(account, IncomeType.TRANSFER, asset, amount)
 
     def withdraw(self, account: Account, asset: str, amount: Decimal) -> None:
         """Take from the wallet, whatever is left."""
         self.deposit(account, asset, -amount)
 
+    def book(
+        self,
+        account: Account,
+        income_type: IncomeType,
+        asset: str,
+        amount: Decimal,
+        *,
+        symbol: str = "",
+        trade_id: int | None = None,
+    ) -> None:
+        """Change the wallet and write the row that says why; nothing is written of a change by 0."""
+        now = self.now_ms()
+        before = account.balances.get(asset, Balance())
+        account.balances[asset] = Balance(before.wallet + amount, now)
+        if not amount:
+            return
+        if trade_id is None:
+            tran_id, self._next_tran_id = self._next_tran_id, self._next_tran_id + 1
+        else:
+            tran_id = trade_id
+        account.incomes.append(
+            Income(
+                tran_id=tran_id,
+                type=income_type,
+                amount=amount,
+                asset=asset,
+                time=now,
+                symbol=symbol,
+                trade_id=trade_id,
+            )
+        )
+
+    def pay_funding(self, symbol: str, rate: Decimal) -> list[tuple[Account, Income]]:
+        """Every position pays `rate` of its value at the mark price, longs if it is positive, shorts if negative.
+
+        Returns a row for each position. Time that passes pays nothing by itself.
+        """
+        with liquidation.watch(self, self.spec(symbol)):
+            return funding.pay(self, self.spec(symbol), rate)
+
     # positions and marks
 
     def set_mark_price(self, symbol: str, price: Decimal) -> None:
-        """Unrealised profit, margins and liquidation prices follow at once."""
-        self.marks[self.spec(symbol).symbol] = price
+        """Unrealised profit, margins and liquidation prices follow at once.
+
+        Positions that it takes below their maintenance margin are liquidated.
+        """
+        with liquidation.watch(self, self.spec(symbol)):
+            self.marks[symbol] = price
+            self.algos.on_mark(symbol)
+
+    def liquidate(
+        self, account: Account, symbol: str, position_side: str = PositionSide.BOTH, *, price: Decimal | None = None
+    ) -> Order:
+        """Close a position by force, whatever its margin, at `price` (the mark). Returns the order that did it."""
+        return liquidation.liquidate(self, account, self._held(account, symbol, position_side), price)
+
+    def deleverage(
+        self,
+        account: Account,
+        symbol: str,
+        position_side: str,
+        quantity: Decimal,
+        *,
+        price: Decimal | None = None,
+    ) -> Order:
+        """Take `quantity` off a position for another's sake (ADL), at `price` (the mark) and without a fee."""
+        position = self._held(account, symbol, position_side)
+        if not ZERO < quantity <= abs(position.amount):
+            raise WorldError(f"{symbol}: cannot deleverage {quantity}, {abs(position.amount)} is held")
+        return liquidation.deleverage(self, account, position, quantity, price)
 
     def set_position(
         self,
@@ -204,17 +275,11 @@ class World:
         """A limit order that rests in the book, whoever placed it."""
         spec = self.spec(symbol)
         leg = self._leg(account, PositionSide(position_side))
-        if client_order_id and self._open_with_client_id(account, symbol, client_order_id):
-            raise WorldError(f"{account.name!r} has an open {symbol} order with client id {client_order_id!r}")
-        if quantity <= 0 or price <= 0:
-            raise WorldError(f"{symbol}: an order needs a quantity and a price above 0, not {quantity} at {price}")
-        order_id = self._next_order_id[spec.symbol]
-        self._next_order_id[spec.symbol] += 1
-        now = self.now_ms()
-        order = Order(
+        self._check_new(account, symbol, client_order_id, quantity=quantity, price=price)
+        draft = Order(
             account=account.name,
-            order_id=order_id,
-            client_order_id=client_order_id or self._text(f"client:{symbol}:{order_id}", CLIENT_ID_LENGTH),
+            order_id=0,
+            client_order_id=client_order_id or "",
             symbol=spec.symbol,
             side=Side(side),
             position_side=leg,
@@ -222,17 +287,121 @@ class World:
             orig_qty=quantity,
             time_in_force=time_in_force,
             reduce_only=reduce_only,
-            time=now,
-            update_time=now,
+            time=0,
+            update_time=0,
         )
-        account.client_ids[symbol, order.client_order_id] = order_id
-        self._keep(account, order)
-        return order
+        return self._enter(account, draft)
+
+    def execute(
+        self,
+        account: Account,
+        *,
+        symbol: str,
+        side: str,
+        quantity: Decimal | None = None,
+        client_order_id: str | None = None,
+        position_side: str = PositionSide.BOTH,
+        reduce_only: bool = False,
+        working_type: str = "CONTRACT_PRICE",
+    ) -> Order:
+        """A market order: filled whole at once, at the mark price. Without a quantity it closes what `side` closes.
+
+        What can only reduce takes no more than is there; WorldError if nothing is.
+        """
+        spec, way = self.spec(symbol), Side(side)
+        leg = self._leg(account, PositionSide(position_side))
+        closable = max(ZERO, -way.sign * account.position(symbol, leg).amount)
+        closing = quantity is None
+        if closing or reduce_only or way is leg.closing_side:
+            quantity = closable if quantity is None else min(quantity, closable)
+        mark = self.marks[spec.symbol]
+        self._check_new(account, symbol, client_order_id, quantity=quantity or ZERO, price=mark)
+        draft = Order(
+            account=account.name,
+            order_id=0,
+            client_order_id=client_order_id or "",
+            symbol=spec.symbol,
+            side=way,
+            position_side=leg,
+            price=ZERO,
+            orig_qty=quantity or ZERO,
+            type="MARKET",
+            orig_type="MARKET",
+            reduce_only=reduce_only or closing,
+            close_position=closing,
+            working_type=working_type,
+            time=0,
+            update_time=0,
+        )
+        return self.fill(self._enter(account, draft), price=mark, maker=False)
+
+    def amend(
+        self,
+        order: Order,
+        *,
+        price: Decimal | None = None,
+        quantity: Decimal | None = None,
+        modify_id: int | None = None,
+    ) -> Order:
+        """Change what rests in the book; it keeps its id. A quantity of no more than is filled cancels it.
+
+        WorldError if nothing would change.
+        """
+        account, current = self._open_order(order)
+        after = replace(
+            current,
+            price=current.price if price is None else price,
+            orig_qty=current.orig_qty if quantity is None else quantity,
+            update_time=self.now_ms(),
+        )
+        self._check_amounts(current.symbol, after.orig_qty, after.price)
+        if (after.price, after.orig_qty) == (current.price, current.orig_qty):
+            raise WorldError(f"order {current.order_id}: no need to modify it")
+        if after.orig_qty <= current.executed_qty:
+            return self.cancel(current)
+        self.amendments.record(current, after, modify_id)
+        return self._keep(account, after)
+
+    def replace(
+        self,
+        order: Order,
+        *,
+        price: Decimal | None = None,
+        quantity: Decimal | None = None,
+        client_order_id: str | None = None,
+    ) -> Order:
+        """Cancel, and place anew what is not given otherwise: the price, what remains, and the client id.
+
+        Both or neither; returns the new order.
+        """
+        account, current = self._open_order(order)
+        fresh = replace(
+            current,
+            client_order_id=client_order_id or current.client_order_id,
+            price=current.price if price is None else price,
+            orig_qty=current.remaining if quantity is None else quantity,
+            executed_qty=ZERO,
+            cum_quote=ZERO,
+            status=OrderStatus.NEW,
+        )
+        renamed = None if fresh.client_order_id == current.client_order_id else client_order_id
+        self._check_new(account, current.symbol, renamed, quantity=fresh.orig_qty, price=fresh.price)
+        self.cancel(current)
+        return self._enter(account, fresh)
 
     def fill(
-        self, order: Order, *, quantity: Decimal | None = None, price: Decimal | None = None, maker: bool = True
+        self,
+        order: Order,
+        *,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
+        maker: bool = True,
+        free: bool = False,
     ) -> Order:
-        """Execute `quantity` (all that remains) at `price` (the order's own); position and wallet follow."""
+        """Execute `quantity` (all that remains) at `price` (the order's own); position and wallet follow.
+
+        `free`: without a fee.
+        """
         account, current = self._open_order(order)
         amount = current.remaining if quantity is None else quantity
         if not ZERO < amount <= current.remaining:
@@ -245,7 +414,7 @@ class World:
             status=OrderStatus.FILLED if amount == current.remaining else OrderStatus.PARTIALLY_FILLED,
             update_time=self.now_ms(),
         )
-        self._settle(account, filled, amount, at, maker=maker)
+        self._settle(account, filled, amount, at, maker=maker, free=free)
         return self._keep(account, filled)
 
     def cancel(self, order: Order) -> Order:
@@ -276,6 +445,11 @@ class World:
         order = account.orders.get((symbol, order_id)) if order_id is not None else None
         return order if order and not self._forgotten(order) else None
 
+    def remembered_orders(self, account: Account, symbol: str) -> list[Order]:
+        """All orders of one symbol that `find_order` would find, by rising id."""
+        found = (order for (name, _), order in sorted(account.orders.items()) if name == symbol)
+        return [order for order in found if not self._forgotten(order)]
+
     def spec(self, symbol: str) -> SymbolSpec:
         """Raises WorldError for a symbol that is not listed."""
         try:
@@ -284,13 +458,14 @@ class World:
             raise WorldError(f"symbol {symbol!r} is not listed; there are {', '.join(self.specs)}") from None
 
     def _forgotten(self, order: Order) -> bool:
-        age = self.now_ms() - order.time
         unfilled = order.status in (OrderStatus.CANCELED, OrderStatus.EXPIRED) and not order.executed_qty
-        return age > (UNFILLED_KEPT_MS if unfilled else ANY_ORDER_KEPT_MS)
+        return forgotten(self.now_ms() - order.time, ended_unfilled=unfilled)
 
-    def _settle(self, account: Account, order: Order, amount: Decimal, price: Decimal, *, maker: bool) -> None:
+    def _settle(
+        self, account: Account, order: Order, amount: Decimal, price: Decimal, *, maker: bool, free: bool
+    ) -> None:
         spec = self.specs[order.symbol]
-        fee = amount * price * (spec.maker_fee if maker else spec.taker_fee)
+        fee = ZERO if free else amount * price * (spec.maker_fee if maker else spec.taker_fee)
         effect = apply_fill(
             account.position(order.symbol, order.position_side),
             amount * order.side.sign,
@@ -300,10 +475,12 @@ class World:
             time=order.update_time,
         )
         account.positions[order.symbol, order.position_side] = effect.position
-        self.deposit(account, spec.margin_asset, effect.realized - fee)
+        trade_id, self._next_trade_id = self._next_trade_id, self._next_trade_id + 1
+        for income_type, income in ((IncomeType.REALIZED_PNL, effect.realized), (IncomeType.COMMISSION, -fee)):
+            self.book(account, income_type, spec.margin_asset, income, symbol=spec.symbol, trade_id=trade_id)
         account.fills.append(
             Fill(
-                trade_id=self._next_trade_id,
+                trade_id=trade_id,
                 order=order.ref,
                 side=order.side,
                 position_side=order.position_side,
@@ -315,7 +492,26 @@ class World:
                 time=order.update_time,
             )
         )
-        self._next_trade_id += 1
+
+    def _enter(self, account: Account, draft: Order) -> Order:
+        """Put `draft` in the book under the symbol's next id, and under a made-up client id if it has none."""
+        order_id, now = self._next_order_id[draft.symbol], self.now_ms()
+        self._next_order_id[draft.symbol] += 1
+        client_order_id = draft.client_order_id or self._text(f"client:{draft.symbol}:{order_id}", CLIENT_ID_LENGTH)
+        account.client_ids[draft.symbol, client_order_id] = order_id
+        entered = replace(draft, order_id=order_id, client_order_id=client_order_id, time=now, update_time=now)
+        return self._keep(account, entered)
+
+    def _check_new(
+        self, account: Account, symbol: str, client_order_id: str | None, *, quantity: Decimal, price: Decimal
+    ) -> None:
+        if client_order_id and self._open_with_client_id(account, symbol, client_order_id):
+            raise WorldError(f"{account.name!r} has an open {symbol} order with client id {client_order_id!r}")
+        self._check_amounts(symbol, quantity, price)
+
+    def _check_amounts(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
+        if quantity <= 0 or price <= 0:
+            raise WorldError(f"{symbol}: an order needs a quantity and a price above 0, not {quantity} at {price}")
 
     def _close(self, order: Order, status: OrderStatus) -> Order:
         account, current = self._open_order(order)
@@ -338,6 +534,13 @@ class World:
 
     def _open_with_client_id(self, account: Account, symbol: str, client_order_id: str) -> bool:
         return (symbol, account.client_ids.get((symbol, client_order_id), -1)) in account.open_orders
+
+    def _held(self, account: Account, symbol: str, side: str) -> Position:
+        leg = self._leg(account, PositionSide(side))
+        position = account.position(self.spec(symbol).symbol, leg)
+        if not position.amount:
+            raise WorldError(f"{account.name!r} holds no {leg} position in {symbol}")
+        return position
 
     def _leg(self, account: Account, side: PositionSide) -> PositionSide:
         if side not in account.position_sides:
