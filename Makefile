@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint crds docs cluster simulate-many bench lock clean
+.PHONY: help demo drill test lint crds docs cluster simulate-many bench bench-detect lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ $(READY): requirements/dev.txt pyproject.toml
 
 demo: $(READY) ## the main job, end to end: clean, drift, pause, repaired, resumed (KEEP=1 leaves it running)
 	@$(BIN)/python -m tests.support.demo
+
+drill: $(READY) ## the fire drill: known faults before the real judgement; evidence in .artifacts/ (no network, 2 s)
+	@$(BIN)/accountsync drill
 
 cluster: $(READY) ## a real Kubernetes API server to play with; prints its KUBECONFIG, ends on Ctrl-C
 	@$(BIN)/python -m tests.support.controlplane
@@ -49,9 +52,14 @@ simulate-many: $(READY) ## the seeded simulation of the judgement with 5,000 see
 bench: $(READY) ## CPU time and memory, each beside a plain baseline, in a minute; nothing is asserted
 	@$(BIN)/python -m tests.bench
 
+bench-detect: $(READY) ## detection on 100 to 1,000,000 orders beside a bare join, deepdiff and polars; writes JSON
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@$(BIN)/python -m tests.bench.detection
+
 lock: $(READY) ## resolve the dependencies anew and write requirements/
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group bench -o requirements/bench.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group go -o requirements/go.txt
 
 clean: ## remove the virtual environment and what tools left (not the cache of built binaries)

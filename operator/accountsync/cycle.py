@@ -12,40 +12,33 @@ Invariants:
 """
 
 import asyncio
-import math
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
-from accountsync.api.caps import token
-from accountsync.domain.account import AccountSnapshot, Order, OrderStatus
-from accountsync.domain.catalogue import Rule
-from accountsync.domain.confirm import Moment, Outcome, Tracks, confirm, would_confirm
+from accountsync.domain.account import AccountSnapshot, OrderStatus, Part
+from accountsync.domain.confirm import Moment, Outcome, Tracks, confirm
 from accountsync.domain.decide import Acknowledged, Decision, Situation, Wishes, decide
-from accountsync.domain.detect import (
-    Answers,
-    Detection,
-    Finding,
-    Question,
-    detect,
-    question_about,
-    regression,
-    sanitize,
-)
+from accountsync.domain.detect import Background, Evidence, regression
 from accountsync.domain.expected import BeliefMemory, Doubt, ExpectedState, accept
+from accountsync.domain.fills import FillLog, accepted, changed_symbols
+from accountsync.domain.finding import Answers, Detection, sanitize
 from accountsync.domain.holds import Holds
 from accountsync.domain.policy import Policy
-from accountsync.errors import AccountSyncError, BeliefUnobserved, ConfigurationError, ExchangeUnobserved, Reason
+from accountsync.domain.sharing import ALONE, Sharing
+from accountsync.errors import BeliefUnobserved, ConfigurationError, Reason
+from accountsync.inquire import Asked, Wallets, judge, read_fills, with_income
+from accountsync.observe import (
+    Failure,
+    ObjectKey,
+    in_exchange_terms,
+    in_unified_words,
+    read_both,
+    unsettle_regressed,
+)
 from accountsync.ports import BotState, Clock, Exchange
 
-T = TypeVar("T")
-MAX_QUESTIONS = 20
-ObjectKey = tuple[str, str, str]
-"""Kind, symbol, and what tells it from others of that kind and symbol."""
-ORDER, POSITION = "order", "position"
-Asked = Mapping[Question, float]
-"""Questions of the last cycle → monotonic seconds of when each was asked last."""
-NEVER = float("-inf")
+INSIST_AFTER = 5
+"""Readings in a row in which a symbol changed while it was read; then its orders are asked for by id."""
 
 DOUBTS = {
     "not_ready": Reason.BOT_NOT_READY,
@@ -57,28 +50,14 @@ DOUBTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a side is Unknown. `permanent`: it stays so until a person changes something."""
-
-    reason: Reason
-    message: str
-    permanent: bool = False
-    retry_after: float | None = None
-
-    @classmethod
-    def of(cls, error: AccountSyncError) -> "Failure":
-        """The failure that `error` speaks of."""
-        retry_after = error.retry_after if isinstance(error, ExchangeUnobserved) else None
-        return cls(error.reason, error.message, isinstance(error, ConfigurationError), retry_after)
-
-
-@dataclass(frozen=True, slots=True)
 class State:
     """All that is remembered of an account between cycles.
 
     `timestamp`: of the newest snapshot accepted, exchange ms. `good_at`: monotonic seconds of it. `judged_at`: of the
     last complete cycle. `updates`: each object listed → the latest update time seen of it. `gone`: each position that
-    is no longer listed → the time of the snapshot that first lacked it.
+    is no longer listed → the time of the snapshot that first lacked it. `unsettled`: symbol → for how many readings in
+    a row it changed while it was read. `believed`: the belief that counted last, in unified symbols; None: Unknown.
+    `wallets`: the balances of the readings of the last grace, and of the one before.
     """
 
     tracks: Tracks = field(default_factory=dict)
@@ -86,9 +65,13 @@ class State:
     holds: Holds = field(default_factory=dict)
     acknowledged: Acknowledged = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
-    asked: "Asked" = field(default_factory=dict)
-    updates: Mapping["ObjectKey", int] = field(default_factory=dict)
-    gone: Mapping["ObjectKey", int] = field(default_factory=dict)
+    asked: Asked = field(default_factory=dict)
+    updates: Mapping[ObjectKey, int] = field(default_factory=dict)
+    gone: Mapping[ObjectKey, int] = field(default_factory=dict)
+    fills: FillLog | None = None
+    unsettled: Mapping[str, int] = field(default_factory=dict)
+    believed: ExpectedState | None = None
+    wallets: tuple[Wallets, ...] = ()
     snapshot: AccountSnapshot | None = None
     timestamp: int | None = None
     good_at: float | None = None
@@ -98,7 +81,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """What one cycle learned. `accepted` tells whether its snapshot was good."""
+    """What one cycle learned. `accepted` tells whether its snapshot was good.
+
+    `evidence`: what was judged, where the judgement can be repeated.
+    """
 
     state: State
     decision: Decision
@@ -107,86 +93,195 @@ class Cycle:
     bot: Failure | None = None
     accepted: bool = False
     complete: bool = False
+    evidence: Evidence | None = None
 
 
 async def run(
-    state: State, policy: Policy, wishes: Wishes, exchange: Exchange, bot: BotState, clock: Clock, *, since: float
+    state: State,
+    policy: Policy,
+    wishes: Wishes,
+    exchange: Exchange,
+    bot: BotState,
+    clock: Clock,
+    *,
+    since: float,
+    sharing: Sharing = ALONE,
 ) -> Cycle:
     """One cycle.
 
     `since`: monotonic seconds from which the account is aged: of its creation, the last good snapshot of
-    another process, or the end of a suspension.
+    another process, or the end of a suspension. `sharing`: the other bots on the exchange account.
     """
     deadline = asyncio.get_running_loop().time() + policy.timeout
-    async with asyncio.TaskGroup() as group:
-        reading = group.create_task(_snapshot(exchange, policy, deadline, clock))
-        believing = group.create_task(_belief(bot, policy, deadline))
-    (snapshot, taken), belief = reading.result(), believing.result()
+    snapshot, taken, belief = await read_both(exchange, bot, policy, deadline, clock)
     now_ms, monotonic = clock.now_ms(), clock.monotonic()
-    exchange_failure = snapshot if isinstance(snapshot, Failure) else None
-    bot_failure = belief if isinstance(belief, Failure) else None
-    memory, booted = state.belief, False
-    expected = None if isinstance(belief, Failure) else belief
-    seen = None if isinstance(snapshot, Failure) else snapshot
+    sides = _accepted(_Sides.of(snapshot, belief, state.belief, policy), exchange, sharing, now_ms)
+    booted = bool(state.belief.boot_id) and sides.memory.boot_id != state.belief.boot_id
+    if sides.expected is None or sides.seen is not None:  # else its symbols are not the unified ones
+        state = replace(state, believed=sides.expected)
+    state = replace(state, belief=sides.memory)
 
-    if expected is not None and seen is not None:
-        try:
-            expected = _in_their_words(expected, exchange)
-            policy = _scoped(policy, exchange)
-            memory = accept(
-                expected,
-                state.belief,
-                now=now_ms,
-                stale_after=policy.belief_stale_after_ms,
-                account_empty=not seen.orders and not seen.held,
-            )
-        except Doubt as doubt:
-            memory, expected = doubt.memory, None
-            bot_failure = Failure(DOUBTS[doubt.why], doubt.message)
-        except BeliefUnobserved as error:
-            expected, bot_failure = None, Failure.of(error)
-        except ConfigurationError as error:
-            seen, exchange_failure = None, Failure.of(error)
-        booted = bool(state.belief.boot_id) and memory.boot_id != state.belief.boot_id
-
+    judged = _Judged(state, Detection(blind=True))
     outcome = Outcome(state.tracks, (), (), ())
-    answers: Answers = state.answers
-    accepted = newer = whole = False
-    if seen is not None:
-        until = seen.timestamp + taken
-        moment = Moment(seen.timestamp, until, expected.as_of if expected else None, now_ms, monotonic)
+    good = newer = False
+    if sides.seen is not None:
+        seen = sides.seen
+        as_of = sharing.as_of(sides.expected.as_of) if sides.expected else None
+        moment = Moment(seen.timestamp, seen.timestamp + taken, as_of, now_ms, monotonic)
         if state.timestamp is not None and seen.timestamp < state.timestamp:
-            exchange_failure = Failure(Reason.SNAPSHOT_REFUSED, "the exchange's snapshot went back in time")
-            detection = regression(seen, state.timestamp)
+            refused = Failure(Reason.SNAPSHOT_REFUSED, "the exchange's snapshot went back in time")
+            sides = replace(sides, exchange=refused)
+            judged = replace(judged, detection=regression(seen, state.timestamp))
         else:
-            accepted = True
-            newer = state.timestamp is None or seen.timestamp > state.timestamp
-            seen, updates, gone = _unsettle_regressed(seen, until, state)
-            state = replace(state, updates=updates, gone=gone)
-            detection, answers, asked = await _detect(seen, expected, policy, state, moment, exchange, deadline)
-            state = replace(state, asked=asked)
+            good = True
+            newer = (state.timestamp is None or seen.timestamp > state.timestamp) and not seen.missing
+            judged = await _judge(sides, state, sharing, moment, exchange, deadline)
+        detection = judged.detection.ignoring(sides.policy.ignores, now_ms)
         outcome = confirm(
             state.tracks, detection, moment, grace_ms=policy.order_grace_ms, confirmations=policy.confirmations
         )
-        whole = not detection.unknown
-    complete = newer and expected is not None
-    state = replace(state, tracks=outcome.tracks, belief=memory, answers=_lasting(answers, outcome.tracks))
-    if accepted and seen is not None:
+        judged = replace(judged, state=_with_fills_dealt_with(judged.state, detection, outcome.tracks))
+    complete = newer and sides.expected is not None
+    state = replace(judged.state, tracks=outcome.tracks)
+    state = replace(state, answers=_lasting(state))
+    if good:
         state = replace(
             state,
-            snapshot=seen,
-            timestamp=seen.timestamp,
-            good_at=monotonic if newer or state.good_at is None else state.good_at,
+            good_at=monotonic if newer or (state.good_at is None and not sides.exchange) else state.good_at,
             judged_at=monotonic if complete else state.judged_at,
         )
     situation = Situation(
         complete=complete,
-        whole=whole,
+        whole=good and not judged.detection.unknown,
         created=state.created,
         booted=booted,
         stale_for=_stale_for(state, policy, monotonic, since),
     )
-    return _decided(state, policy, wishes, situation, now_ms, outcome, exchange_failure, bot_failure, accepted=accepted)
+    cycle = _decided(state, policy, wishes, situation, now_ms, outcome, sides.exchange, sides.bot, accepted=good)
+    return replace(cycle, evidence=judged.evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Both sides as far as they are known, and why not where they are not. `policy` in the exchange's terms."""
+
+    seen: AccountSnapshot | None
+    expected: ExpectedState | None
+    memory: BeliefMemory
+    policy: Policy
+    exchange: Failure | None
+    bot: Failure | None
+
+    @classmethod
+    def of(
+        cls, snapshot: AccountSnapshot | Failure, belief: ExpectedState | Failure, memory: BeliefMemory, policy: Policy
+    ) -> "_Sides":
+        partial = None
+        if isinstance(snapshot, AccountSnapshot) and snapshot.missing:
+            lacking = ", ".join(sorted(snapshot.missing))
+            partial = Failure(Reason.SNAPSHOT_PARTIAL, f"the exchange's snapshot lacks {lacking}")
+        return cls(
+            seen=None if isinstance(snapshot, Failure) else snapshot,
+            expected=None if isinstance(belief, Failure) else belief,
+            memory=memory,
+            policy=policy,
+            exchange=snapshot if isinstance(snapshot, Failure) else partial,
+            bot=belief if isinstance(belief, Failure) else None,
+        )
+
+
+def _accepted(sides: _Sides, exchange: Exchange, sharing: Sharing, now_ms: int) -> _Sides:
+    """The sides in one spelling, with the belief only where it counts."""
+    if sides.expected is None or sides.seen is None:
+        return sides
+    try:
+        expected = in_unified_words(sides.expected, exchange)
+        policy = in_exchange_terms(sides.policy, exchange)
+        memory = accept(
+            expected,
+            sides.memory,
+            now=now_ms,
+            stale_after=policy.belief_stale_after_ms,
+            account_empty=_is_empty(sides.seen, policy, sharing),
+        )
+    except Doubt as doubt:
+        return replace(sides, memory=doubt.memory, expected=None, bot=Failure(DOUBTS[doubt.why], doubt.message))
+    except BeliefUnobserved as error:
+        return replace(sides, expected=None, bot=Failure.of(error))
+    except ConfigurationError as error:
+        return replace(sides, seen=None, exchange=Failure.of(error))
+    return replace(sides, expected=expected, memory=memory, policy=policy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What a judgement yields: the state that goes on from it, and what it was made of."""
+
+    state: State
+    detection: Detection
+    evidence: Evidence | None = None
+
+
+async def _judge(
+    sides: _Sides, state: State, sharing: Sharing, moment: Moment, exchange: Exchange, deadline: float
+) -> _Judged:
+    """Detect, with all questions that it takes."""
+    assert sides.seen is not None, "an account that was not read is not judged"
+    expected, policy = sides.expected, sides.policy
+    seen, updates, gone = unsettle_regressed(sides.seen, moment.until, state.updates, state.gone)
+    unsettled = {symbol: state.unsettled.get(symbol, 0) + 1 for symbol in seen.unsettled}
+    fills = await _fills(seen, expected, policy, state, exchange, deadline)
+    background = Background(
+        sharing,
+        fills,
+        tells_income=exchange.tells_income,
+        insisted=frozenset(symbol for symbol, times in unsettled.items() if times >= INSIST_AFTER),
+    )
+    remembered = (state.answers, state.asked)
+    detection, answers, asked = await judge(
+        Evidence(seen, expected, policy, {}, background), state.tracks, remembered, moment, exchange, deadline
+    )
+    evidence = Evidence(seen, expected, policy, answers, background)
+    wallets, settled = _wallets(state.wallets, seen, expected, sharing, policy.order_grace_ms)
+    detection, evidence = await with_income(detection, evidence, settled, state.tracks, moment, exchange, deadline)
+    state = replace(
+        state,
+        updates=updates,
+        gone=gone,
+        unsettled=unsettled,
+        fills=fills,
+        answers=answers,
+        asked=asked,
+        wallets=wallets,
+        snapshot=seen if Part.POSITIONS not in seen.missing else state.snapshot,
+        timestamp=seen.timestamp,
+    )
+    return _Judged(state, detection, evidence)
+
+
+def _wallets(
+    before: tuple[Wallets, ...],
+    seen: AccountSnapshot,
+    expected: ExpectedState | None,
+    sharing: Sharing,
+    grace_ms: int,
+) -> tuple[tuple[Wallets, ...], Wallets | None]:
+    """What to remember of the wallets, and the newest reading that is, with its belief, at least the grace old."""
+    limit = seen.timestamp - grace_ms
+    settled = [reading for reading in before if max(reading.timestamp, reading.newest) <= limit][-1:]
+    recent = [reading for reading in before if max(reading.timestamp, reading.newest) > limit]
+    after = (*settled, *recent)
+    if Part.BALANCES not in seen.missing and expected is not None:
+        after = (*after, Wallets(seen.timestamp, seen.balances, expected, sharing))
+    return after, next(iter(settled), None)
+
+
+def _with_fills_dealt_with(state: State, detection: Detection, tracks: Tracks) -> State:
+    if state.fills is None:
+        return state
+    confirmed = {key for key, track in tracks.items() if track.confirmed}
+    done = detection.explained | accepted(state.fills, confirmed, detection)
+    return replace(state, fills=state.fills.without(done))
 
 
 def idle(state: State, policy: Policy, wishes: Wishes, clock: Clock) -> Cycle:
@@ -212,203 +307,44 @@ def _decided(
     return Cycle(state, decision, outcome, exchange, bot, accepted=accepted, complete=situation.complete)
 
 
-# --- observe -----------------------------------------------------------------------------------------------------
+def _is_empty(snapshot: AccountSnapshot, policy: Policy, sharing: Sharing) -> bool:
+    """Whether the account holds nothing that the bot should know of; where others trade too, nothing by its ids."""
+    if not sharing.siblings:
+        return not snapshot.orders and not snapshot.held
+    prefix = policy.order_id_prefix
+    return not any(prefix and order.client_id.startswith(prefix) for order in snapshot.orders)
 
 
-async def _snapshot(
-    exchange: Exchange, policy: Policy, deadline: float, clock: Clock
-) -> tuple[AccountSnapshot | Failure, int]:
-    """The snapshot, and how many ms it took to read."""
-    began = clock.monotonic()
-    late = ExchangeUnobserved(Reason.EXCHANGE_TIMEOUT, f"the exchange did not answer within {policy.timeout:g} s")
-    snapshot = await _bounded(exchange.snapshot(policy.symbols), deadline, late)
-    return snapshot, math.ceil((clock.monotonic() - began) * 1000)
-
-
-async def _belief(bot: BotState, policy: Policy, deadline: float) -> ExpectedState | Failure:
-    late = BeliefUnobserved(Reason.BOT_TIMEOUT, f"the bot's state did not arrive within {policy.timeout:g} s")
-    return await _bounded(bot.read(), deadline, late)
-
-
-async def _bounded(reading: Awaitable[T], deadline: float, late: AccountSyncError) -> T | Failure:
-    try:
-        async with asyncio.timeout_at(deadline):
-            return await reading
-    except TimeoutError:
-        return Failure.of(late)
-    except AccountSyncError as error:
-        return Failure.of(error)
-
-
-def _in_their_words(expected: ExpectedState, exchange: Exchange) -> ExpectedState:
-    """The belief with the exchange's unified symbols. A flat position in a symbol that is gone is dropped."""
-
-    def listed(symbol: str) -> bool:
-        try:
-            exchange.canonical_symbol(symbol)
-        except KeyError:
-            return False
-        return True
-
-    def canonical(symbol: str, section: str, index: int) -> str:
-        try:
-            return exchange.canonical_symbol(symbol)
-        except KeyError:
-            raise BeliefUnobserved(
-                Reason.STATE_MALFORMED,
-                f"the bot's state, {section}[{index}].symbol: the exchange lists no such symbol; expected its own or"
-                " ccxt's spelling, e.g. BTCUSDT or BTC/USDT:USDT",
-            ) from None
-
-    positions, orders = expected.positions, expected.orders
-    if positions is not None:
-        positions = tuple(
-            replace(row, symbol=canonical(row.symbol, "positions", index))
-            for index, row in enumerate(positions)
-            if row.quantity or listed(row.symbol)
-        )
-        if len({(row.symbol, row.side) for row in positions}) < len(positions):
-            raise BeliefUnobserved(
-                Reason.STATE_MALFORMED,
-                "the bot's state, positions: one position stands in two spellings of its symbol: keep one",
-            )
-    if orders is not None:
-        orders = tuple(replace(row, symbol=canonical(row.symbol, "orders", index)) for index, row in enumerate(orders))
-    return replace(expected, boot_id=token(expected.boot_id), positions=positions, orders=orders)
-
-
-def _scoped(policy: Policy, exchange: Exchange) -> Policy:
-    try:
-        return replace(policy, symbols=tuple(exchange.canonical_symbol(symbol) for symbol in policy.symbols))
-    except KeyError:
-        raise ConfigurationError(
-            Reason.UNKNOWN_SYMBOL, "spec.exchange.symbols names a symbol that the exchange does not list"
-        ) from None
-
-
-def _updates(snapshot: AccountSnapshot) -> dict[ObjectKey, int]:
-    orders = {(ORDER, order.symbol, order.id): order.updated for order in snapshot.orders}
-    positions = {(POSITION, row.symbol, f"{row.side}/{row.margin_mode}"): row.updated for row in snapshot.positions}
-    return {key: updated for key, updated in (orders | positions).items() if updated is not None}
-
-
-def _unsettle_regressed(
-    snapshot: AccountSnapshot, until: int, state: State
-) -> tuple[AccountSnapshot, dict[ObjectKey, int], dict[ObjectKey, int]]:
-    """One object older than when it was last seen: its symbol is Unknown this time.
-
-    So it is, once, where a position is back that was gone, and is older than the reading that lacked it: one of the
-    two lists was of the past. Also what to remember as `updates` and `gone`.
-    """
-    now = _updates(snapshot)
-    older = {key for key, updated in now.items() if updated < state.updates.get(key, updated)}
-    older |= {key for key, updated in now.items() if updated < state.gone.get(key, updated)}
-    updates = {key: max(min(updated, until), state.updates.get(key, 0)) for key, updated in now.items()}
-    left = {key: snapshot.timestamp for key in state.updates if key not in now and key[0] == POSITION}
-    gone = {key: since for key, since in ({**left, **state.gone}).items() if key not in now}
-    unsettled = snapshot.unsettled.union(symbol for _, symbol, _ in older)
-    return replace(snapshot, unsettled=unsettled), updates, gone
-
-
-# --- detect, with questions --------------------------------------------------------------------------------------
-
-
-async def _detect(
-    snapshot: AccountSnapshot,
+async def _fills(
+    seen: AccountSnapshot,
     expected: ExpectedState | None,
     policy: Policy,
     state: State,
-    moment: Moment,
     exchange: Exchange,
     deadline: float,
-) -> tuple[Detection, Answers, Asked]:
-    """Detect; ask for the orders that need proof, and detect again.
-
-    Those are the ones that the bot tracks and the list lacks, list entries about to be confirmed, and those that were
-    confirmed to be there and have left the list.
-    """
-    answers = dict(state.answers)
-    detection = detect(snapshot, expected, policy, answers)
-    if expected is None:
-        return detection, answers, {}
-    orders = {(order.symbol, order.id): order for order in snapshot.orders}
-    doubtful = {
-        finding: question_about(orders[finding.symbol, finding.id])
-        for finding in detection.findings
-        if (finding.symbol, finding.id) in orders and _needs_proof(finding, state.tracks, moment, policy)
-    }
-    left = {
-        track.finding: Question(track.finding.symbol, track.finding.id)
-        for track in state.tracks.values()
-        if track.confirmed
-        and track.finding.rule is Rule.UNEXPECTED_ORDER
-        and (track.finding.symbol, track.finding.id) not in orders
-        and detection.judged(track.finding)
-    }
-    asked = _in_turn([*doubtful.values(), *detection.questions, *left.values()], state.asked)
-    if not asked:
-        return detection, answers, asked
-    answers |= await _ask(list(asked)[:MAX_QUESTIONS], exchange, deadline)
-    asked |= dict.fromkeys(list(asked)[:MAX_QUESTIONS], moment.monotonic)
-    detection = detect(snapshot, expected, policy, answers)
-    unproven = {finding.key for finding, question in doubtful.items() if question not in answers}
-    staying = [finding for finding, question in left.items() if not _gone(question, answers)]
-    return detection.without(unproven).doubting(staying), answers, asked
+) -> FillLog | None:
+    """The log of fills, with those behind the positions that changed."""
+    if not exchange.tells_fills:
+        return None
+    log = state.fills or FillLog(start=seen.timestamp)
+    if Part.POSITIONS in seen.missing:
+        return log
+    log = log.noticing(changed_symbols(state.snapshot, seen, expected, log), seen)
+    log = await read_fills(log, seen, policy.order_grace_ms, exchange, deadline)
+    return log.recognising([*(state.snapshot.orders if state.snapshot else ()), *seen.orders])
 
 
-def _in_turn(questions: list[Question], asked: Asked) -> dict[Question, float]:
-    """Those never asked first, then those asked longest ago: more than may be asked at a time still get their turns."""
-    return {q: asked.get(q, NEVER) for q in sorted(questions, key=lambda question: asked.get(question, NEVER))}
-
-
-def _gone(question: Question, answers: Answers) -> bool:
-    """Whether the exchange said that this order is no longer open."""
-    if question not in answers:
-        return False
-    order = answers[question]
-    return order is None or order.status is not OrderStatus.OPEN
-
-
-def _needs_proof(finding: Finding, tracks: Tracks, moment: Moment, policy: Policy) -> bool:
-    return finding.rule in {Rule.UNEXPECTED_ORDER, Rule.ORDER_DIVERGENCE} and would_confirm(
-        tracks.get(finding.key),
-        finding,
-        moment,
-        grace_ms=policy.order_grace_ms,
-        confirmations=policy.confirmations,
-    )
-
-
-async def _ask(questions: list[Question], exchange: Exchange, deadline: float) -> Answers:
-    """What the exchange says of each; what it does not say is left out, and so stays Unknown."""
-
-    async def ask(question: Question) -> None:
-        try:
-            answers[question] = await exchange.find_order(
-                symbol=question.symbol, order_id=question.order_id, client_id=question.client_id
-            )
-        except AccountSyncError:
-            return
-
-    answers: dict[Question, Order | None] = {}
-    try:
-        async with asyncio.timeout_at(deadline), asyncio.TaskGroup() as group:
-            for question in questions:
-                group.create_task(ask(question))
-    except TimeoutError:
-        pass
-    return answers
-
-
-def _lasting(answers: Answers, tracks: Tracks) -> Answers:
+def _lasting(state: State) -> Answers:
     """Only a terminal state is final, and only what is still tracked is worth keeping.
 
     A client id may be used again once its order ended, so an answer about one is never final.
     """
-    tracked = {(track.finding.symbol, track.finding.id) for track in tracks.values()}
+    tracked = {(track.finding.symbol, track.finding.id) for track in state.tracks.values()}
+    if state.fills is not None:
+        tracked |= {(fill.symbol, sanitize(fill.order_id)) for fill in state.fills.pending.values()}
     return {
         question: order
-        for question, order in answers.items()
+        for question, order in state.answers.items()
         if order is not None
         and order.status is not OrderStatus.OPEN
         and (question.symbol, sanitize(question.order_id)) in tracked

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     EXCHANGE_CLOCK_SKEW = "ExchangeClockSkew"
     RATE_LIMITED = "RateLimited"
     SNAPSHOT_REFUSED = "SnapshotRefused"
+    SNAPSHOT_PARTIAL = "SnapshotPartial"
     # the bot
     BOT_ADDRESS_NOT_ALLOWED = "BotAddressNotAllowed"
     BOT_UNREACHABLE = "BotUnreachable"

@@ -6,7 +6,7 @@ Everything that touches a clock, a network or Kubernetes stands behind one of th
 from collections.abc import Sequence
 from typing import Protocol
 
-from accountsync.domain.account import AccountSnapshot, Order
+from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.expected import ExpectedState
 
 
@@ -25,15 +25,33 @@ class Clock(Protocol):
 class Exchange(Protocol):
     """One account on one exchange, read-only. All methods raise `ExchangeUnobserved` or `ConfigurationError`."""
 
+    forgets_after_ms: int | None
+    """The age, in ms, from which the exchange may deny an order that is open; None: it never does."""
+    tells_fills: bool
+    tells_income: bool
+
     async def snapshot(self, symbols: Sequence[str] = ()) -> AccountSnapshot:
         """Read the account, whole or only `symbols` (unified or native spelling).
 
-        A snapshot is returned only when every part of it was read: positions, open orders and balances.
+        Parts that could not be read, or not to their end, are listed in `missing`.
         """
         ...
 
-    async def find_order(self, *, symbol: str, order_id: str = "", client_id: str = "") -> Order | None:
-        """Ask for one order by id; None only when the exchange itself says that it knows no such order."""
+    async def find_order(
+        self, *, symbol: str, order_id: str = "", client_id: str = "", conditional: bool | None = None
+    ) -> Order | None:
+        """Ask for one order by id; None only when the exchange itself says that it knows no such order.
+
+        `conditional`: which of the two kinds; None: first an ordinary one, then a conditional one.
+        """
+        ...
+
+    async def fills(self, symbol: str, since: int) -> tuple[Fill, ...]:
+        """Every fill of `symbol` from `since` (exchange ms) on; only where `tells_fills`."""
+        ...
+
+    async def income(self, since: int) -> tuple[Income, ...]:
+        """Every change of a wallet balance from `since` (exchange ms) on; only where `tells_income`."""
         ...
 
     def canonical_symbol(self, text: str) -> str:

@@ -199,7 +199,9 @@ ACCEPTED: list[dict[str, Any]] = [
 
 FULL = changed(
     {
-        "exchange": {"id": "binanceusdm", "sandbox": True, "endpoint": "http://127.0.0.1:8900", "symbols": ["BTCUSDT"]},
+        "exchange": {"id": "binanceusdm", "sandbox": True, "endpoint": "http://127.0.0.1:8900", "symbols": ["BTCUSDT"],
+            "sharedAccount": "desk-1",
+        },
         "interval": "15s",
         "timeout": "10s",
         "staleAfter": "300s",
@@ -217,7 +219,17 @@ FULL = changed(
             "confirmations": 3,
             "balances": [{"asset": asset, "tolerance": "0.01"} for asset in ("USDT", "BNB", "BTC")],
         },
+        "ignore": [
+            {
+                "rule": "UnexpectedOrder",
+                "symbol": "BTCUSDT",
+                "id": "42",
+                "until": "2026-12-24T12:00:00Z",
+                "reason": "placed by hand",
+            }
+        ],
         "remediation": {"mode": "Pause", "pauseAt": "medium"},
+        "evidence": True,
     }
 )
 """A spec that sets every field."""

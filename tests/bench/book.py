@@ -6,15 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 from accountsync.domain.account import AccountSnapshot, Balance, Order, Position, PositionSide, Side
-from accountsync.domain.detect import Answers, Question, question_about
 from accountsync.domain.expected import ExpectedBalance, ExpectedOrder, ExpectedPosition, ExpectedState
+from accountsync.domain.finding import Answers, Question, question_about
 
 START_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
 SYMBOLS = {"BTCUSDT": "BTC/USDT:USDT", "ETHUSDT": "ETH/USDT:USDT", "SOLUSDT": "SOL/USDT:USDT"}
 NATIVE = {unified: native for native, unified in SYMBOLS.items()}
 ONE_IN = 100
-"""Of so many orders one differs."""
+"""Of so many orders one differs, unless said otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Book:
     answers: Answers
 
 
-def book(orders: int, *, differing: bool) -> Book:
-    """Both sides equal or, of each hundred orders, the first: filled in part, unknown to the bot, gone, in turn."""
+def book(orders: int, *, differing: bool, one_in: int = ONE_IN) -> Book:
+    """Both sides equal or, of each `one_in` orders, the first: filled in part, unknown to the bot, gone, in turn."""
     unified = tuple(SYMBOLS.values())
     listed: list[Order] = []
     believed: list[ExpectedOrder] = []
@@ -35,7 +35,7 @@ def book(orders: int, *, differing: bool) -> Book:
     for number in range(orders):
         order = _order(number, unified[number % len(unified)])
         belief = _tracked(order)
-        turn, within = divmod(number, ONE_IN)
+        turn, within = divmod(number, one_in)
         kind = turn % 3 if differing and within == 0 else None
         if kind == 0:
             belief = replace(belief, filled=Decimal("0.001"))

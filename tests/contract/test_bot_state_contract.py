@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -38,6 +39,39 @@ NOTHING_PUBLISHED = ExpectedState(as_of=START_MS)
 ALL_EMPTY = ExpectedState(as_of=START_MS, boot_id="b", positions=(), orders=(), balances=())
 
 
+TEXTS = [
+    (
+        """{
+            "version": 1, "asOf": "2026-09-21T14:13:20Z", "bootId": "boot", "ready": true,
+            "positions": [
+                {"symbol": "BTCUSDT", "quantity": "-0.5"},
+                {"symbol": "ETHUSDT", "side": "long", "quantity": "1.5"}
+            ],
+            "orders": [{
+                "id": "42", "clientId": "bot_1", "symbol": "BTC/USDT:USDT", "side": "buy",
+                "quantity": "2", "filled": "0.5", "price": "60000"
+            }],
+            "balances": [{"asset": "USDT", "wallet": "1000.25"}]
+        }""",
+        ExpectedState(
+            as_of=START_MS,
+            boot_id="boot",
+            positions=(
+                ExpectedPosition("BTCUSDT", PositionSide.NET, Decimal("-0.5")),
+                ExpectedPosition("ETHUSDT", PositionSide.LONG, Decimal("1.5")),
+            ),
+            orders=(ExpectedOrder(BTC, "42", "bot_1", Side.BUY, Decimal(2), Decimal("0.5"), Decimal(60000)),),
+            balances=(ExpectedBalance("USDT", Decimal("1000.25")),),
+        ),
+    ),
+    ('{"version": 1, "asOf": "2026-09-21T14:13:20Z"}', ExpectedState(as_of=START_MS)),
+    (
+        '{"version": 1, "asOf": "2026-09-21T14:13:20Z", "positions": [], "orders": [], "balances": []}',
+        ExpectedState(as_of=START_MS, positions=(), orders=(), balances=()),
+    ),
+]
+
+
 class Rig(Protocol):
     """A bot, and the means to let it publish."""
 
@@ -45,6 +79,10 @@ class Rig(Protocol):
     def bot(self) -> BotState: ...
 
     def publish(self, state: ExpectedState) -> None: ...
+    def publish_text(self, text: str) -> bool:
+        """What no bot should publish; False: it has no text to publish."""
+        ...
+
     def fall_silent(self) -> Reason:
         """The belief can no longer be read; gives the reason to expect."""
         ...
@@ -56,6 +94,10 @@ class FakeRig:
 
     def publish(self, state: ExpectedState) -> None:
         self.bot.state = state
+
+    def publish_text(self, text: str) -> bool:
+        del text
+        return False
 
     def fall_silent(self) -> Reason:
         self.bot.script.append(BeliefUnobserved(Reason.BOT_UNREACHABLE, "gone"))
@@ -71,7 +113,11 @@ class ConfigMapRig:
         return self._data
 
     def publish(self, state: ExpectedState) -> None:
-        self._data = {"state.json": json.dumps(document(state))}
+        self.publish_text(json.dumps(document(state)))
+
+    def publish_text(self, text: str) -> bool:
+        self._data = {"state.json": text}
+        return True
 
     def fall_silent(self) -> Reason:
         self._data = None
@@ -80,18 +126,23 @@ class ConfigMapRig:
 
 class HttpRig:
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
-        self.body: dict[str, Any] | None = None
+        self.body: str | None = None
+        self._missing = 404
         url = f"http://127.0.0.1:{port}/state"
         self.bot = HttpState(session, url, source="Service trading/grid", timeout=5)
 
     async def answer(self, _: web.Request) -> web.Response:
-        return web.Response(status=500) if self.body is None else web.json_response(self.body)
+        return web.Response(status=self._missing) if self.body is None else web.Response(text=self.body)
 
     def publish(self, state: ExpectedState) -> None:
-        self.body = document(state)
+        self.body = json.dumps(document(state))
+
+    def publish_text(self, text: str) -> bool:
+        self.body = text
+        return True
 
     def fall_silent(self) -> Reason:
-        self.body = None
+        self.body, self._missing = None, 500
         return Reason.BOT_REFUSED
 
 
@@ -160,6 +211,8 @@ async def test_each_reading_is_of_the_belief_of_now(rig: Rig) -> None:
     await rig.bot.read()
     rig.publish(ALL_EMPTY)
     assert await rig.bot.read() == ALL_EMPTY
+    rig.publish(replace(ALL_EMPTY, as_of=ALL_EMPTY.as_of + 1000))
+    assert await rig.bot.read() == replace(ALL_EMPTY, as_of=ALL_EMPTY.as_of + 1000)
 
 
 async def test_a_belief_that_cannot_be_read_is_unknown_and_not_empty(rig: Rig) -> None:
@@ -171,3 +224,28 @@ async def test_a_belief_that_cannot_be_read_is_unknown_and_not_empty(rig: Rig) -
     assert caught.value.reason is reason
     rig.publish(FULL)
     assert await rig.bot.read() == FULL, "and it comes back"
+
+
+@pytest.mark.parametrize(("text", "state"), TEXTS, ids=["full", "no sections", "empty sections"])
+async def test_a_text_means_what_it_says(rig: Rig, text: str, state: ExpectedState) -> None:
+    if not rig.publish_text(text):
+        rig.publish(state)
+    assert await rig.bot.read() == state
+
+
+async def test_a_belief_that_was_never_published_is_unknown(rig: Rig) -> None:
+    if isinstance(rig, FakeRig):
+        rig.fall_silent()
+    with pytest.raises(BeliefUnobserved):
+        await rig.bot.read()
+    rig.publish(FULL)
+    assert await rig.bot.read() == FULL
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"version": 1}'])
+async def test_a_belief_that_is_malformed_is_unknown_and_never_empty(rig: Rig, text: str) -> None:
+    if not rig.publish_text(text):
+        return
+    with pytest.raises(BeliefUnobserved) as caught:
+        await rig.bot.read()
+    assert caught.value.reason is Reason.STATE_MALFORMED

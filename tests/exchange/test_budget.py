@@ -151,7 +151,7 @@ async def test_the_exchange_counts_what_we_count(
     exchange = connect(account)
     await exchange.snapshot()
     await exchange.find_order(symbol="BTCUSDT", order_id="1")
-    assert venue.budget.used >= sum(record.weight for record in sim.requests) >= 52
+    assert venue.budget.used >= sum(record.weight for record in sim.requests) >= 93
     assert venue.budget.limit == 2400
 
 
@@ -159,10 +159,10 @@ async def test_the_exchange_counts_what_we_count(
 async def test_the_limit_is_the_one_that_the_exchange_tells(
     sim: Simulator, account: Account, venue: Venue, connect: Connect
 ) -> None:
-    sim.limits.weight_per_minute = 130  # a whole reading weighs 51, of one symbol 12; four fifths are 104
+    sim.limits.weight_per_minute = 150  # a whole reading weighs 91, of one symbol 13; four fifths are 120
     exchange = connect(account)
     await exchange.snapshot()
-    assert venue.budget.limit == 130
+    assert venue.budget.limit == 150
     await exchange.snapshot(["BTCUSDT"])
     await exchange.snapshot(["BTCUSDT"])
     with pytest.raises(ExchangeUnobserved) as caught:

@@ -141,7 +141,7 @@ async def test_a_cancelled_reading_leaves_nothing_behind(sim: Simulator, account
         async with asyncio.timeout(0.2):
             await exchange.snapshot()
     assert not [task for task in asyncio.all_tasks() if "accountsync/exchange/" in repr(task)]
-    assert exchange.venue.budget.used == used + 51
+    assert exchange.venue.budget.used == used + 91
     sim.faults.clear(hang)
     assert len((await exchange.snapshot()).orders) == 2
 

@@ -15,8 +15,9 @@ async def test_an_order_is_found_by_either_id(account: Account, connect: Connect
     exchange = connect(account)
     listed = await exchange.snapshot()
     for order in listed.orders:
-        name = order.id if by == "order_id" else order.client_id
-        assert await exchange.find_order(symbol=order.symbol, **{by: name}) == order
+        order_id, client_id = (order.id, "") if by == "order_id" else ("", order.client_id)
+        found = await exchange.find_order(symbol=order.symbol, order_id=order_id, client_id=client_id)
+        assert found == order
 
 
 @pytest.mark.parametrize(
@@ -38,11 +39,16 @@ async def test_an_order_that_ended_says_how(sim: Simulator, connect: Connect, en
     assert (found.status, found.quantity, found.filled) == (status, ended.orig_qty, ended.executed_qty)
 
 
-@pytest.mark.parametrize("question", [{"order_id": "4711"}, {"client_id": "grinder_never"}])
+@pytest.mark.parametrize("conditional", [None, False, True])
+@pytest.mark.parametrize(("order_id", "client_id"), [("4711", ""), ("", "grinder_never")])
 async def test_an_order_that_the_exchange_denies_is_none(
-    account: Account, connect: Connect, question: dict[str, str]
+    account: Account, connect: Connect, order_id: str, client_id: str, conditional: bool | None
 ) -> None:
-    assert await connect(account).find_order(symbol="BTCUSDT", **question) is None
+    exchange = connect(account)
+    assert (
+        await exchange.find_order(symbol="BTCUSDT", order_id=order_id, client_id=client_id, conditional=conditional)
+        is None
+    )
 
 
 FAILURES = {

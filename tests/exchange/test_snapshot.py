@@ -14,7 +14,8 @@ from accountsync.simulator import Order as SimulatedOrder
 from accountsync.simulator import PositionSide as Leg
 from accountsync.simulator import Side as Direction
 
-UNIFIED = {"BTCUSDT": "BTC/USDT:USDT", "ETHUSDT": "ETH/USDT:USDT"}
+BTC = "BTC/USDT:USDT"
+UNIFIED = {"BTCUSDT": BTC, "ETHUSDT": "ETH/USDT:USDT"}
 
 
 def as_ours(order: SimulatedOrder) -> Order:
@@ -71,17 +72,43 @@ async def test_hedge_legs_are_counted_upwards(sim: Simulator, connect: Connect) 
     sim.world.set_position(account, "BTCUSDT", Decimal(2), position_side=Leg.LONG)
     sim.world.set_position(account, "BTCUSDT", Decimal(-3), position_side=Leg.SHORT)
     snapshot = await connect(account).snapshot()
-    assert {(row.side, row.quantity) for row in snapshot.positions} == {
-        (PositionSide.LONG, Decimal(2)),
-        (PositionSide.SHORT, Decimal(3)),
+    assert {(row.symbol, row.side, row.quantity) for row in snapshot.positions} == {
+        (BTC, PositionSide.LONG, Decimal(2)),
+        (BTC, PositionSide.SHORT, Decimal(3)),
     }
 
 
-async def test_a_flat_position_and_an_empty_balance_are_left_out(sim: Simulator, connect: Connect) -> None:
-    account = sim.world.create_account("flat", wallet={"USDT": Decimal(0)})
+async def test_a_flat_position_that_is_listed_stays_and_is_not_held(sim: Simulator, connect: Connect) -> None:
+    account = sim.world.create_account("flat", wallet={"USDT": Decimal(10000)})
+    sim.world.set_position(account, "BTCUSDT", Decimal(1))
     sim.world.set_position(account, "BTCUSDT", Decimal(0))
+    closed = sim.world.now_ms()
+    sim.world.place_order(account, symbol="BTCUSDT", side="BUY", price=Decimal(60000), quantity=Decimal("0.001"))
     snapshot = await connect(account).snapshot()
-    assert (snapshot.positions, snapshot.balances) == ((), ())
+    (position,) = snapshot.positions
+    assert (position.symbol, position.quantity, snapshot.held) == (BTC, Decimal(0), 0)
+    assert position.updated is None or position.updated <= closed
+
+
+async def test_an_empty_balance_is_left_out(sim: Simulator, connect: Connect) -> None:
+    account = sim.world.create_account("flat", wallet={"USDT": Decimal(0)})
+    assert (await connect(account).snapshot()).balances == ()
+
+
+async def test_steps_are_the_markets_and_shared(account: Account, connect: Connect) -> None:
+    one, other = await connect(account).snapshot(), await connect(account).snapshot()
+    assert (one.steps[BTC], one.steps["ETH/USDT:USDT"]) == (Decimal("0.001"), Decimal("0.001"))
+    assert one.steps is other.steps
+
+
+@pytest.mark.parametrize("off", [-900, 3000])
+async def test_a_clock_that_is_off_is_measured(sim: Simulator, account: Account, connect: Connect, off: int) -> None:
+    exchange = connect(account)
+    assert (await exchange.snapshot()).skew_ms == 0
+    sim.faults.add(Fault.clock_skew(off))
+    measured = (await exchange.snapshot()).skew_ms
+    assert (measured > 0) == (off > 0)
+    assert abs(off) - 500 < abs(measured) <= abs(off)
 
 
 async def test_an_isolated_position_says_so(sim: Simulator, connect: Connect) -> None:
@@ -102,12 +129,13 @@ async def test_a_scope_leaves_other_symbols_out_and_costs_less(
     assert [record.weight for record in sim.requests if record.path.endswith("/openOrders")] == [1]
 
 
-async def test_whole_accounts_cost_four_calls(sim: Simulator, account: Account, connect: Connect) -> None:
+async def test_whole_accounts_cost_five_calls(sim: Simulator, account: Account, connect: Connect) -> None:
     exchange = connect(account)
     await exchange.snapshot()
     seen = len(sim.requests)
     await exchange.snapshot()
     assert sorted(record.path for record in list(sim.requests)[seen:]) == [
+        "/fapi/v1/openAlgoOrders",
         "/fapi/v1/openOrders",
         "/fapi/v1/time",
         "/fapi/v3/account",

@@ -8,11 +8,12 @@ import pytest
 from tests.exchange.conftest import Connect
 from tests.exchange.test_failures import FAULTS, everything_about
 
-from accountsync.domain.account import OrderStatus, PositionSide
+from accountsync.domain.account import OrderStatus, Part, PositionSide
 from accountsync.errors import AccountSyncError, ConfigurationError, ExchangeUnobserved, Reason
-from accountsync.exchange import CcxtExchange, Venue
+from accountsync.exchange import CcxtExchange, Venue, library
 from accountsync.exchange.numbers import decimal
-from accountsync.exchange.unified import Unified, read_order, read_position
+from accountsync.exchange.unified import Unified
+from accountsync.exchange.unified_rows import read_order, read_position
 from accountsync.simulator import Account, Fault, Simulator
 
 MARKETS = {
@@ -31,19 +32,24 @@ class Scripted:
     """A ccxt instance that answers what it is told to."""
 
     id = "scripted"
+    timeout = 10_000
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
         self.markets = MARKETS
         self.options: dict[str, Any] = {"defaultType": "spot"}
-        self.features = {"spot": {"fetchOpenOrders": {"limit": 2}}}
+        self.features: dict[str, Any] = {"spot": {"fetchOpenOrders": {"limit": 2}}}
         self.has = dict.fromkeys(("fetchOpenOrders", "fetchOrder", *answers.get("has", ())), True)
 
     def market(self, symbol: str) -> dict[str, Any]:
         return MARKETS[symbol]
 
-    async def fetch_open_orders(self, *_: Any) -> Any:
-        return self.answers.get("orders", [])
+    async def fetch_open_orders(self, symbol: str | None, since: None, limit: int | None, params: Any) -> Any:
+        del symbol, since, limit
+        answer = self.answers.get("triggers" if params.get("trigger") else "orders", [])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def fetch_positions(self, *_: Any) -> Any:
         return self.answers.get("positions", [])
@@ -51,8 +57,12 @@ class Scripted:
     async def fetch_balance(self) -> Any:
         return self.answers.get("balance", {"total": {}})
 
-    async def fetch_order(self, *_: Any) -> Any:
-        return self.answers["order"]
+    async def fetch_order(self, order_id: str | None, symbol: str, params: Any) -> Any:
+        del order_id, symbol
+        answer = self.answers.get("trigger" if params.get("trigger") else "order")
+        if answer is None:
+            raise library.errors().OrderNotFound
+        return answer
 
 
 ORDER: dict[str, Any] = {
@@ -143,9 +153,9 @@ def test_no_price_is_none(change: dict[str, Any]) -> None:
 
 
 async def test_a_full_page_of_orders_is_no_whole_list() -> None:
-    assert len(await Unified().orders(Scripted(orders=[ORDER]), [])) == 1
-    with pytest.raises(ExchangeUnobserved, match="there may be more"):
-        await Unified().orders(Scripted(orders=[ORDER, ORDER]), [])
+    assert (await Unified().snapshot(Scripted(orders=[ORDER]), [], 1)).missing == frozenset()
+    cut = await Unified().snapshot(Scripted(orders=[ORDER, {**ORDER, "id": "2"}]), [], 1)
+    assert (cut.missing, len(cut.orders)) == (frozenset({Part.ORDERS}), 2)
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"total": None}, {"total": {"BTC": None}}, [], "html"])
@@ -176,14 +186,14 @@ async def test_an_exchange_that_cannot_list_orders_is_the_specs_fault() -> None:
 
 async def test_an_answer_about_another_order_is_refused() -> None:
     with pytest.raises(ExchangeUnobserved, match="another order"):
-        await Unified().find_order(Scripted(order=ORDER), "BTC/USDT", "2", "")
+        await Unified().find_order(Scripted(order=ORDER), "BTC/USDT", "2", "", None)
 
 
 async def test_an_order_is_never_looked_for_in_a_list() -> None:
     client = Scripted(order=ORDER)
     client.has["fetchOrder"] = "emulated"  # type: ignore[assignment]
     with pytest.raises(ConfigurationError):
-        await Unified().find_order(client, "BTC/USDT", "1", "")
+        await Unified().find_order(client, "BTC/USDT", "1", "", None)
 
 
 async def test_both_ways_of_reading_agree(sim: Simulator, account: Account, venue: Venue) -> None:
@@ -231,7 +241,13 @@ async def test_the_market_type_follows_the_scope(account: Account, connect: Conn
     exchange = connect(account)
     await exchange.venue.ready()
     client = SimpleNamespace(
-        market=exchange.venue._template.market, options={"defaultType": "spot"}, id="x", has={}, markets={}
+        market=exchange.venue._template.market,
+        options={"defaultType": "spot"},
+        id="x",
+        has={},
+        markets={},
+        features={},
+        timeout=10_000,
     )
     with pytest.raises(ConfigurationError):
         await Unified().snapshot(client, ["BTC/USDT:USDT"], 1)

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
-from accountsync.domain.account import AccountSnapshot, Balance, Order, OrderStatus, Position, PositionSide, Side
+from accountsync.domain.account import (
+    AccountSnapshot,
+    Balance,
+    Fill,
+    Income,
+    Order,
+    OrderStatus,
+    Position,
+    PositionSide,
+    Side,
+)
 from accountsync.domain.expected import ExpectedBalance, ExpectedOrder, ExpectedPosition, ExpectedState
 from accountsync.errors import AccountSyncError, ConfigurationError, Reason
 from accountsync.ports import Clock
@@ -56,6 +66,12 @@ class FakeExchange:
     lists_flat: bool = False
     snapshots: int = 0
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    tells_fills: bool = False
+    tells_income: bool = False
+    forgets_after_ms: int | None = None
+    traded: list[Fill] = field(default_factory=list)
+    booked: list[Income] = field(default_factory=list)
+    steps: dict[str, Decimal] = field(default_factory=dict)
     _next_id: int = 1
 
     # --- the port ----------------------------------------------------------------------------------------------------
@@ -77,9 +93,12 @@ class FakeExchange:
             balances=tuple(Balance(asset, wallet) for asset, wallet in self.wallets.items() if wallet),
             unsettled=frozenset(row.symbol for row in rows if (row.updated or 0) > timestamp),
             marks=dict(self.marks),
+            steps=dict(self.steps),
         )
 
-    async def find_order(self, *, symbol: str, order_id: str = "", client_id: str = "") -> Order | None:
+    async def find_order(
+        self, *, symbol: str, order_id: str = "", client_id: str = "", conditional: bool | None = None
+    ) -> Order | None:
         if not order_id and not client_id:
             raise ValueError("an order is asked for by its id or its client id")
         (unified,) = self._scope([symbol])
@@ -87,9 +106,20 @@ class FakeExchange:
         await self._follow_script()
         await self._lag()
         for row in (*self.orders.values(), *reversed(self.ended.values())):
-            if row.symbol == unified and (row.id == order_id if order_id else row.client_id == client_id):
+            named = row.id == order_id if order_id else row.client_id == client_id
+            if row.symbol == unified and named and conditional in (None, row.conditional):
                 return row
         return None
+
+    async def fills(self, symbol: str, since: int) -> tuple[Fill, ...]:
+        await self._follow_script()
+        await self._lag()
+        return tuple(fill for fill in self.traded if fill.symbol == symbol and fill.time >= since)
+
+    async def income(self, since: int) -> tuple[Income, ...]:
+        await self._follow_script()
+        await self._lag()
+        return tuple(row for row in self.booked if row.time >= since)
 
     def held(self) -> list[Position]:
         """The positions as they are listed."""
@@ -136,6 +166,18 @@ class FakeExchange:
         held = self.positions.get((order.symbol, leg))
         signed = amount * (-sign if leg is PositionSide.SHORT else sign)
         self.hold(order.symbol, (held.quantity if held else Decimal(0)) + signed, leg)
+        self.traded.append(
+            Fill(
+                id=f"t{len(self.traded) + 1}",
+                order_id=order.id,
+                symbol=order.symbol,
+                side=order.side,
+                leg=leg,
+                quantity=amount,
+                price=current.price or Decimal(0),
+                time=self.clock.now_ms(),
+            )
+        )
         filled = replace(current, filled=current.filled + amount, updated=self.clock.now_ms())
         if filled.filled < filled.quantity:
             self.orders[order.symbol, order.id] = filled

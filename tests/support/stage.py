@@ -257,7 +257,7 @@ class HttpBot:
         self._thread.join(5)
 
 
-def open_account(stage: Stage, exchange: SimulatorThread, bot: HttpBot, name: str, **spec: Any) -> str:
+def open_account(stage: Stage, exchange: SimulatorThread, bot: HttpBot, name: str, /, **spec: Any) -> str:
     """An account on the exchange with 0.5 BTC, a Secret, a bot that agrees, and the TradingAccount."""
     full = f"{stage.namespace}-{name}"
 
@@ -269,5 +269,5 @@ def open_account(stage: Stage, exchange: SimulatorThread, bot: HttpBot, name: st
     key = exchange.call(create)
     stage.secret(f"{name}-read", {"apiKey": key.api_key, "secret": key.secret})
     bot.beliefs[f"/{full}"] = lambda: belief(positions=[("BTCUSDT", "0.5")])
-    stage.account(name, state={"http": {"url": f"{bot.url}/{full}"}}, **spec)
+    stage.account(name, **{"state": {"http": {"url": f"{bot.url}/{full}"}}, **spec})
     return full

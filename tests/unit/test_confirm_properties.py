@@ -7,9 +7,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accountsync.domain.catalogue import CATALOGUE, Rule, Severity
+from accountsync.domain.catalogue import CATALOGUE, Rule
 from accountsync.domain.confirm import Moment, Outcome, Tracks, confirm
-from accountsync.domain.detect import Detection, Finding
+from accountsync.domain.finding import Detection, Finding
 
 GRACE = 5_000
 T0 = 1_000_000
@@ -18,7 +18,7 @@ T0 = 1_000_000
 def finding(
     rule: Rule = Rule.POSITION_MISMATCH, *, observed: str = "2", changed: int | None = 0, id_: str = "net"
 ) -> Finding:
-    return Finding(rule, Severity.HIGH, "BTC", id_, "it differs", "1", observed, Decimal(1), changed)
+    return Finding(rule, "BTC", id_, "1", observed, Decimal(1), changed)
 
 
 @dataclass

@@ -8,10 +8,11 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic.functional_validators import AfterValidator
 
-from accountsync.api.markers import DEFAULT_EMPTY, INT32, SET, Matches, Rule, map_by
+from accountsync.api.markers import ATOMIC_LIST, DEFAULT_EMPTY, INT32, SET, Matches, Rule, map_by
 from accountsync.api.parts import FieldRuleError, Part
-from accountsync.api.quantities import Amount, Duration, is_duration
-from accountsync.api.texts import PORT_MAX, AbsoluteUrl, ObjectName, Origin, ServiceName
+from accountsync.api.quantities import Amount, Duration, Time, is_duration
+from accountsync.api.texts import PORT_MAX, AbsoluteUrl, ObjectName, Origin, ServiceName, SharedName
+from accountsync.domain.catalogue import Rule as RuleName
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds; without `spec.timeout`, a cycle has this long or two thirds of the interval, whichever is shorter."""
@@ -65,6 +66,10 @@ class Exchange(Part):
 
     symbols: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=200), SET] = ()
     """Symbols to watch, in the exchange's spelling or ccxt's. Empty: the whole account."""
+
+    shared_account: SharedName = ""
+    """A name for the exchange account, where several bots trade on it: each TradingAccount of this namespace that gives
+    the same name sees its own orders, and positions and balances are compared with what all of them believe."""
 
 
 class SecretRef(Part):
@@ -236,6 +241,25 @@ class Tolerances(Part):
     one that is not listed here may be off by 0.01."""
 
 
+class Ignore(Part):
+    """A finding that people know and accept for a time."""
+
+    rule: RuleName
+    """Kind of finding, e.g. UnexpectedOrder."""
+
+    symbol: Annotated[str, Field(max_length=64)] = ""
+    """The symbol or asset, in the exchange's spelling or ccxt's. Empty: any."""
+
+    id: Annotated[str, Field(max_length=64)] = ""
+    """The id as status.findings lists it: of the order, the position's side, wallet. Empty: any."""
+
+    until: Time
+    """When it counts again."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=256)]
+    """Why it is accepted, for the people who find it here."""
+
+
 class Remediation(Part):
     """What the operator may do about a difference."""
 
@@ -274,6 +298,13 @@ _COMPARABLE = (
 )
 
 
+_SHARED = "self.exchange.sharedAccount"
+_PREFIX_WHERE_SHARED = (
+    "expected the beginning of this bot's client order ids, since spec.exchange.sharedAccount says that other bots "
+    "trade on the account too: without it nobody can tell whose an order is"
+)
+
+
 class TradingAccountSpec(Part):
     """What is watched, how often, and what may be done about a difference."""
 
@@ -290,6 +321,11 @@ class TradingAccountSpec(Part):
             expression=f"'{_STALE_AFTER}: set spec.staleAfter to %ds or more, or lower spec.interval'"
             f".format([({_LEAST_MS} + 999) / 1000])",
             field=".staleAfter",
+        ),
+        Rule(
+            rule=f"!has({_SHARED}) || {_SHARED} == '' || self.bot.orderIdPrefix != ''",
+            message=_PREFIX_WHERE_SHARED,
+            field=".bot.orderIdPrefix",
         ),
     )
 
@@ -332,8 +368,20 @@ class TradingAccountSpec(Part):
     tolerances: Annotated[Tolerances, DEFAULT_EMPTY] = Field(default_factory=Tolerances)
     """How much difference is accepted, and for how long."""
 
+    ignore: Annotated[tuple[Ignore, ...], Field(max_length=50), ATOMIC_LIST] = ()
+    """Findings that are known and accepted, each with an end. They neither count, nor alert, nor stop the bot."""
+
     remediation: Annotated[Remediation, DEFAULT_EMPTY] = Field(default_factory=Remediation)
     """What the operator may do about a difference."""
+
+    evidence: bool = False
+    """Write what was read, and what was found in it, into files of the operator: see docs/evidence.md."""
+
+    @model_validator(mode="after")
+    def _prefix_where_shared(self) -> Self:
+        if self.exchange.shared_account and not self.bot.order_id_prefix:
+            raise FieldRuleError(f"bot.orderIdPrefix: {_PREFIX_WHERE_SHARED}")
+        return self
 
     def effective_timeout(self) -> float:
         """Seconds for one reading."""

@@ -134,6 +134,9 @@ class Watermarks(StatusPart):
     snapshot: Annotated[int, INT64] | None = None
     """Time of the newest accepted snapshot in Unix milliseconds; an older one is refused."""
 
+    fills: Annotated[int, INT64] | None = None
+    """Exchange time, in Unix milliseconds, up to which every fill was attributed; reading goes on from there."""
+
     boot_id: Annotated[str, Token(TOKEN_CAP)] | None = None
     """The bot's boot id when it was last judged."""
 

@@ -40,6 +40,15 @@ ObjectName = Annotated[
         "expected the name of an object in this namespace: lower-case letters, digits, '-' and '.', e.g. grid-btc",
     ),
 ]
+SharedName = Annotated[
+    str,
+    Field(max_length=63),
+    Matches(
+        r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$",
+        "expected a name that the bots of one exchange account share: lower-case letters, digits, '-' and '.'; leave "
+        "it empty if no other bot trades on the account",
+    ),
+]
 ServiceName = Annotated[
     str,
     Field(max_length=63),

@@ -105,6 +105,7 @@ class _Order(_Strict):
     filled: UnsignedAmount | None = None
     price: Amount | None = None
     status: Status = OrderStatus.OPEN
+    created_at: Moment | None = Field(None, description="when the bot placed it")
 
     @model_validator(mode="after")
     def _has_a_name(self) -> "_Order":
@@ -122,6 +123,7 @@ class _Order(_Strict):
             filled=self.filled,
             price=self.price,
             status=self.status,
+            created=self.created_at,
         )
 
 

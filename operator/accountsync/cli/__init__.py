@@ -14,6 +14,8 @@ class Verbs(click.Group):
     verbs: ClassVar[dict[str, str]] = {
         "crds": "crds",
         "docs": "docs",
+        "evidence": "evidence",
+        "drill": "drill",
         "operator": "operator",
         "simulate": "simulate",
     }

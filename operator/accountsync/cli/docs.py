@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from accountsync.bot.state import schema_text
-from accountsync.domain.catalogue import CATALOGUE, Row, Rule
+from accountsync.domain.catalogue import CATALOGUE, Row
 
 
 @click.command()
@@ -28,7 +28,7 @@ def docs(write: Path | None, check: Path | None) -> None:
 
 
 def findings() -> str:
-    """The catalogue as a page."""
+    """The catalogue as a page: a table, and a section for each finding under its runbook anchor."""
     head = (
         "<!-- Generated from operator/accountsync/domain/catalogue.py by `make docs`. -->\n"
         "# Findings\n\n"
@@ -37,16 +37,32 @@ def findings() -> str:
         "| finding | raised when | severity | metric label `rule` | Runbook 11 type | desync | ledger |\n"
         "|---|---|---|---|---|---|---|\n"
     )
-    return head + "".join(_line(row) for row in CATALOGUE.values())
+    rows = CATALOGUE.values()
+    return "".join([head, *(_line(row) for row in rows), *(_section(row) for row in rows)])
 
 
 def _line(row: Row) -> str:
-    severity = row.severity.word + (", at once" if row.at_once else "")
-    if row.rule is Rule.UNEXPECTED_ORDER:
-        severity = "high with the bot's prefix, else warning"
     cells = [row.account_sync, row.reconcile, row.desync, row.ledger]
     names = " | ".join(f"`{cell}`" if cell else "" for cell in cells)
-    return f"| {row.rule} | {row.meaning} | {severity} | {names} |\n"
+    return f"| [{row.rule}](#{row.runbook}) | {row.meaning} | {_severity(row)} | {names} |\n"
+
+
+def _severity(row: Row) -> str:
+    words = row.severity.word
+    if row.unless_own:
+        words = f"{words} with the bot's prefix, else {row.unless_own.word}"
+    return words + (", at once" if row.at_once else "")
+
+
+def _section(row: Row) -> str:
+    example = row.message.format(symbol="SYMBOL", id="ID", expected="EXPECTED", observed="OBSERVED")
+    return (
+        f"\n## {row.rule}\n\n"
+        f"Raised when {row.meaning}.\n\n"
+        f"- Message: “{example}”\n"
+        f"- Severity: {_severity(row)}. Accepted by default: {row.tolerance}.\n"
+        f'- In Prometheus: `grinder_account_sync_mismatches_total{{rule="{row.account_sync}"}}`\n'
+    )
 
 
 def _read(path: Path) -> str:

@@ -35,6 +35,22 @@ import structlog
     help="Watch ConfigMaps labelled as bot state, or read them only when a cycle is due."
     "  [env: ACCOUNTSYNC_WATCH_CONFIGMAPS; on]",
 )
+@click.option(
+    "--evidence/--no-evidence",
+    default=None,
+    help="Write evidence of all accounts to GRINDER_ARTIFACT_DIR (.artifacts), or only where spec.evidence asks for it."
+    "  [env: GRINDER_ACCOUNT_SYNC_EVIDENCE; off]",
+)
+@click.option(
+    "--evidence-keep",
+    type=click.IntRange(1),
+    help="Bundles of evidence to keep.  [env: ACCOUNTSYNC_EVIDENCE_KEEP; 1000]",
+)
+@click.option(
+    "--evidence-max-bytes",
+    type=click.IntRange(1),
+    help="Bytes of evidence to keep.  [env: ACCOUNTSYNC_EVIDENCE_MAX_BYTES; 256 MiB]",
+)
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 def operator(log_format: str, **options: object) -> None:
     """Watch TradingAccounts and judge them until told to stop.

@@ -22,16 +22,21 @@ from accountsync.controller.conditions import Failing, Outlook, conditions
 from accountsync.controller.events import Events
 from accountsync.controller.kube import CONFLICT, NOT_FOUND, Kube, KubeError
 from accountsync.controller.settings import Settings
+from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides, explained
 from accountsync.controller.telling import RESUME, summary, tell_all
-from accountsync.cycle import Cycle, Failure, State, idle, run
+from accountsync.cycle import Cycle, State, idle, run
 from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.decide import Decision, Wishes
-from accountsync.domain.detect import Finding
+from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Source
-from accountsync.domain.policy import Mode, Policy
+from accountsync.domain.policy import Ignore, Mode, Policy
 from accountsync.errors import ConfigurationError, Reason
+from accountsync.observe import Failure
 from accountsync.ports import Clock
+from accountsync.report.evidence_recorder import Recorder
+from accountsync.report.lines import details
+from accountsync.report.lines import summary as discrepancies
 from accountsync.report.metrics import AccountSeries, Metrics
 
 REQUESTED_AT = f"{api.GROUP}/requestedAt"
@@ -59,7 +64,9 @@ class Tools:
     events: Events
     metrics: Metrics
     clock: Clock
+    shares: Shares
     slots: asyncio.Semaphore
+    evidence: Recorder | None = None
 
 
 class Gone(Exception):  # noqa: N818 - no error: the account was deleted
@@ -92,6 +99,7 @@ class AccountLoop:
         self._bot_failing: Failing | None = None
         self._observed = False
         self._written = ""
+        self._summed_at = float("-inf")
         self._written_at = float("-inf")
         self._aged_from = tools.clock.monotonic()
 
@@ -139,6 +147,7 @@ class AccountLoop:
 
     async def run(self) -> None:
         """Cycle until the account is gone."""
+        self._log.info("ReconciliationLoop started")
         series = self._tools.metrics.open(self.uid, self.namespace, self.name)
         due = self._tools.clock.monotonic() if self._fresh else self._next_due()
         try:
@@ -154,6 +163,8 @@ class AccountLoop:
         finally:
             self._tools.metrics.forget(self.uid)
             self._tools.sides.forget(self.uid)
+            if self._tools.evidence is not None:
+                self._tools.evidence.forget(f"{self.namespace}/{self.name}")
 
     async def _sleep_until(self, due: float, series: AccountSeries) -> None:
         """Wait for the next cycle or a trigger; long intervals still count standing findings every minute."""
@@ -231,7 +242,17 @@ class AccountLoop:
             wishes = replace(wishes, resume="")
         started = time.perf_counter()
         exchange, bot = await tools.sides.of(account)
-        cycle = await run(self._state, policy, wishes, exchange, bot, tools.clock, since=self._aged_from)
+        cycle = await run(
+            self._state,
+            policy,
+            wishes,
+            exchange,
+            bot,
+            tools.clock,
+            since=self._aged_from,
+            sharing=tools.shares.of(self.uid),
+        )
+        tools.shares.believe(self.uid, cycle.state.believed, policy.belief_stale_after_ms)
         self._follow(cycle, series, wishes)
         tools.metrics.cycle_duration.observe(time.perf_counter() - started)
         for finding in cycle.outcome.confirmed:
@@ -242,12 +263,26 @@ class AccountLoop:
         self._exchange_failing = _failing(self._exchange_failing, failure)
         self._bot_failing = _failing(self._bot_failing, cycle.bot)
         series.record(cycle, tools.clock.monotonic())
+        if tools.evidence is not None and (account.spec.evidence or tools.settings.evidence):
+            tools.evidence.offer(f"{self.namespace}/{self.name}", cycle)
+        self._tell_log(cycle)
         await self._report(cycle, self._now(replace(base, observed=True), policy, account.spec), handled=True)
         if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
             tools.sides.forget_bot_secret(account)
         rejected = cycle.exchange is not None and cycle.exchange.reason is Reason.CREDENTIALS_REJECTED
         if rejected and await tools.sides.rotated(account):
             self.wake(Trigger.SECRET)
+
+    def _tell_log(self, cycle: Cycle) -> None:
+        """Each finding when it is confirmed, and the sums of all that stand, then and every minute."""
+        for event, fields in details(cycle.outcome.confirmed):
+            self._log.warning(event, **fields)
+        now = self._tools.clock.monotonic()
+        if cycle.outcome.confirmed or (cycle.outcome.shown and now - self._summed_at >= HOUSEKEEPING):
+            self._log.warning(discrepancies(cycle.outcome.shown))
+            self._summed_at = now
+        for finding in cycle.outcome.resolved:
+            self._log.info("Discrepancy resolved", rule=finding.rule.value, symbol=finding.symbol, id=finding.id)
 
     def _follow(self, cycle: Cycle, series: AccountSeries, wishes: Wishes) -> Cycle:
         """Make what `cycle` decided our own."""
@@ -303,6 +338,7 @@ class AccountLoop:
             open=sum(1 for track in self._state.tracks.values() if not track.confirmed),
             sync=self._sync(drift, 2 * spec.interval.seconds + policy.timeout),
             drift=summary(drift),
+            skew_ms=self._state.snapshot.skew_ms if self._state.snapshot else 0,
         )
 
     def _sync(self, drift: list[Finding], patience: float) -> api.Sync:
@@ -448,4 +484,5 @@ def _policy(spec: api.TradingAccountSpec) -> Policy:
         timeout=spec.effective_timeout(),
         stale_after=spec.stale_after.seconds,
         belief_stale_after_ms=spec.bot.stale_after.milliseconds,
+        ignores=tuple(Ignore(row.rule, written.milliseconds(row.until), row.symbol, row.id) for row in spec.ignore),
     )

@@ -2,9 +2,9 @@
 
 In:  an `Outlook`, what is known of an account now, and the conditions that stand. Out: the conditions to write.
 
-`Ready` says that the loop works; drift lives in `InSync`, because tools read Ready=False as in progress. Stalled and
-Reconciling exist only while they are True. A single failure of a side that may pass by itself changes nothing yet:
-`Failing` says how often in a row it failed.
+`Ready` says that the loop works; drift lives in `InSync`, because tools read Ready=False as in progress. Stalled,
+Reconciling and ClockSkewed exist only while they are True. A single failure of a side that may pass by itself changes
+nothing yet: `Failing` says how often in a row it failed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from accountsync.api.v1alpha1 import Condition, Sync
-from accountsync.cycle import Failure
 from accountsync.errors import CREDENTIAL_REASONS, Reason
+from accountsync.observe import Failure
 
 PATIENCE = 2
+SKEW_MS = 1_000
 TEXT_MATTERS = CREDENTIAL_REASONS | {Reason.STATE_MALFORMED, Reason.STATE_NOT_FOUND, Reason.SPEC_INVALID}
 """Reasons under which another text is another mistake, so that it is written and told at once."""
 SPEC_REASONS = frozenset(
@@ -55,6 +56,7 @@ class Outlook:
     sync: Sync = Sync.UNKNOWN
     drift: str = ""
     open: int = 0
+    skew_ms: int = 0
     holds: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -138,6 +140,14 @@ def _reconciling(outlook: Outlook) -> Verdict | None:
     return "True", "FirstCycle", "the first cycle has not ended yet"
 
 
+def _clock_skewed(outlook: Outlook) -> Verdict | None:
+    if abs(outlook.skew_ms) <= SKEW_MS:
+        return None
+    ahead = "ahead of" if outlook.skew_ms > 0 else "behind"
+    apart = f"the exchange's clock is {abs(outlook.skew_ms) / 1000:.1f} s {ahead} the operator's"
+    return "True", "ClocksApart", f"{apart}: a belief's time can't be compared well; check NTP on the node and the bot"
+
+
 def gist(condition: Condition) -> tuple[str, str, str]:
     """What of a condition is worth a write and an Event when it changes."""
     text = condition.message if condition.reason in TEXT_MATTERS and condition.type != "InSync" else ""
@@ -153,6 +163,7 @@ TABLE: Sequence[tuple[str, bool, Callable[[Outlook], Verdict | None]]] = (
     ("BotReachable", True, _bot_reachable),
     ("Stalled", False, _stalled),
     ("Reconciling", False, _reconciling),
+    ("ClockSkewed", False, _clock_skewed),
 )
 
 

@@ -21,10 +21,12 @@ class Manager:
         """A TradingAccount was listed (None), added, modified or deleted."""
         uid = body["metadata"]["uid"]
         if kind == "DELETED":
+            self._tools.shares.withdraw(uid)
             task = self._tasks.get(uid)
             if task is not None:
                 task.cancel()
             return
+        self._tools.shares.announce(body)
         loop = self._loops.get(uid)
         if loop is not None:
             loop.update(body)
@@ -55,6 +57,7 @@ class Manager:
         self._tasks.pop(uid, None)
         self._loops.pop(uid, None)
         self._watches.leave(uid)
+        self._tools.shares.withdraw(uid)
 
     def _concerns(self, loop: AccountLoop) -> frozenset[Place]:
         settings = self._tools.settings

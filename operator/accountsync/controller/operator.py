@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from pathlib import Path
 
 import structlog
 
@@ -12,7 +13,10 @@ from accountsync.controller.kube import Kube, NoClusterError
 from accountsync.controller.manager import Manager
 from accountsync.controller.server import Server
 from accountsync.controller.settings import Settings
+from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides
+from accountsync.report.evidence_recorder import Recorder
+from accountsync.report.evidence_store import Store
 from accountsync.report.metrics import Metrics
 
 log = structlog.get_logger()
@@ -38,6 +42,9 @@ class Operator:
         self.server = Server(self.metrics, settings.host, settings.port, ready=lambda: self.ready)
         self._events = Events(self._kube, clock)
         self._clock = clock
+        folder = Path(settings.artifact_dir) / "account_sync"
+        store = Store(folder, keep=settings.evidence_keep, max_bytes=settings.evidence_max_bytes)
+        self._evidence = Recorder(store, clock, self.metrics.registry)
         self.manager: Manager | None = None
 
     async def start(self) -> None:
@@ -58,7 +65,9 @@ class Operator:
                 events=self._events,
                 metrics=self.metrics,
                 clock=self._clock,
+                shares=Shares(self._clock),
                 slots=asyncio.Semaphore(self.settings.max_concurrent),
+                evidence=self._evidence,
             )
         )
         try:
@@ -69,6 +78,8 @@ class Operator:
                 f"cannot serve on {where} ({error.strerror or 'address refused'}): choose another with --port or"
                 " ACCOUNTSYNC_PORT, --host or ACCOUNTSYNC_HOST"
             ) from None
+        if self.settings.evidence:
+            self._evidence.start()
         self.ready = True
         gc.freeze()  # what start-up made stays: later collections need not walk it
         log.info("operator started", port=self.server.port, sync_enabled=self.settings.sync_enabled)
@@ -78,6 +89,7 @@ class Operator:
         self.ready = False
         if self.manager is not None:
             await self.manager.close()
+        await self._evidence.close()
         await self.server.stop()
         await self._sides.close()
         await self._kube.__aexit__(None, None, None)

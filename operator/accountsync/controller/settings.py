@@ -10,7 +10,11 @@ FALSY = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`namespaces` empty: the whole cluster. `port` 0: any free one. `sync_enabled` False switches all syncing off."""
+    """`namespaces` empty: the whole cluster. `port` 0: any free one. `sync_enabled` False switches all syncing off.
+
+    `evidence`: of every account, whatever its spec says. It goes to `artifact_dir`/account_sync; at most
+    `evidence_keep` bundles are kept, of together `evidence_max_bytes`.
+    """
 
     namespaces: tuple[str, ...] = ()
     host: str = "0.0.0.0"  # noqa: S104 - a pod's probes and Prometheus come from outside
@@ -21,10 +25,14 @@ class Settings:
     watch_configmaps: bool = True
     max_concurrent: int = 512
     sync_enabled: bool = True
+    evidence: bool = False
+    artifact_dir: str = ".artifacts"
+    evidence_keep: int = 1000
+    evidence_max_bytes: int = 256 * 2**20
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
-        """Read ACCOUNTSYNC_* and GRINDER_ACCOUNT_SYNC_ENABLED. Raises ValueError that names the variable."""
+        """Read ACCOUNTSYNC_* and the runbooks' GRINDER_*. Raises ValueError that names the variable."""
 
         def flag(name: str, *, default: bool) -> bool:
             text = env.get(name, "").strip().lower()
@@ -55,4 +63,8 @@ class Settings:
             watch_configmaps=flag("ACCOUNTSYNC_WATCH_CONFIGMAPS", default=True),
             max_concurrent=number("ACCOUNTSYNC_MAX_CONCURRENT", 512, 1, 100_000),
             sync_enabled=flag("GRINDER_ACCOUNT_SYNC_ENABLED", default=True),
+            evidence=flag("GRINDER_ACCOUNT_SYNC_EVIDENCE", default=False),
+            artifact_dir=env.get("GRINDER_ARTIFACT_DIR") or ".artifacts",
+            evidence_keep=number("ACCOUNTSYNC_EVIDENCE_KEEP", 1000, 1, 1_000_000),
+            evidence_max_bytes=number("ACCOUNTSYNC_EVIDENCE_MAX_BYTES", 256 * 2**20, 1, 2**50),
         )

@@ -16,13 +16,13 @@ from accountsync.bot.http import HttpState, open_session
 from accountsync.controller.kube import FORBIDDEN, NOT_FOUND, Kube, KubeError
 from accountsync.controller.secrets import BOT, EXCHANGE_READ, SecretStore
 from accountsync.controller.settings import Settings
-from accountsync.cycle import Failure
-from accountsync.domain.account import AccountSnapshot, Order
+from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.expected import ExpectedState
 from accountsync.errors import AccountSyncError, BeliefUnobserved, Reason
 from accountsync.exchange.ccxt_exchange import CcxtExchange
 from accountsync.exchange.endpoint import EndpointPolicy
 from accountsync.exchange.venue import Venues
+from accountsync.observe import Failure
 from accountsync.ports import BotState, Clock, Exchange
 
 READ_SECRET = "spec.credentials.read.secretRef"  # noqa: S105 - a path
@@ -60,6 +60,10 @@ def explained(failure: Failure, account: TradingAccount) -> Failure:
 class Unavailable:
     """Stands for a side that can't be made: raises why."""
 
+    forgets_after_ms: int | None = None
+    tells_fills = False
+    tells_income = False
+
     def __init__(self, error: AccountSyncError) -> None:
         self._error = error
 
@@ -67,7 +71,22 @@ class Unavailable:
         """Raise."""
         raise self._error
 
-    async def find_order(self, *, symbol: str, order_id: str = "", client_id: str = "") -> Order | None:  # noqa: ARG002
+    async def find_order(
+        self,
+        *,
+        symbol: str,  # noqa: ARG002
+        order_id: str = "",  # noqa: ARG002
+        client_id: str = "",  # noqa: ARG002
+        conditional: bool | None = None,  # noqa: ARG002
+    ) -> Order | None:
+        """Raise."""
+        raise self._error
+
+    async def fills(self, symbol: str, since: int) -> tuple[Fill, ...]:  # noqa: ARG002
+        """Raise."""
+        raise self._error
+
+    async def income(self, since: int) -> tuple[Income, ...]:  # noqa: ARG002
         """Raise."""
         raise self._error
 

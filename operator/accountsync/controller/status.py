@@ -17,8 +17,9 @@ from accountsync.controller.conditions import gist
 from accountsync.cycle import State
 from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.confirm import Track
-from accountsync.domain.detect import Finding
 from accountsync.domain.expected import BeliefMemory
+from accountsync.domain.fills import FillLog
+from accountsync.domain.finding import Finding, worst_first
 from accountsync.domain.holds import Hold, Signal, Source, Transition, begun
 
 
@@ -61,25 +62,24 @@ def restore(status: api.TradingAccountStatus, monotonic: float) -> State:
         holds=holds,
         acknowledged={entry.key: entry.notional or Decimal(0) for entry in status.acknowledged},
         timestamp=watermarks.snapshot if watermarks else None,
+        fills=FillLog(start=watermarks.fills) if watermarks and watermarks.fills else None,
         created=status.observed_generation is None,
     )
 
 
 def _track(item: api.Finding, monotonic: float) -> Track | None:
     try:
-        rule, severity = Rule(item.rule), Severity[item.severity.upper()]
-    except (ValueError, KeyError):
+        rule = Rule(item.rule)
+    except ValueError:
         return None  # of a version that knew other kinds: it will be found again if it is still so
     finding = Finding(
         rule=rule,
-        severity=severity,
         symbol=item.symbol,
         id=item.id,
-        message=item.message,
         expected=item.expected,
         observed=item.observed,
         notional=item.notional or Decimal(0),
-        own=severity is not Severity.WARNING,
+        own=item.severity != Severity.WARNING.word,
     )
     return Track(
         finding=finding,
@@ -110,7 +110,7 @@ def holds(state: State) -> list[api.Hold]:
 def findings(state: State) -> api.Findings:
     """Exact counts of what is confirmed, and the worst in full."""
     confirmed = [track for track in state.tracks.values() if track.confirmed]
-    worst = sorted(confirmed, key=lambda t: (-t.finding.severity, -t.finding.notional, t.finding.key))
+    worst = sorted(confirmed, key=lambda track: worst_first(track.finding))
     return api.Findings(
         total=len(confirmed),
         confirmed=len(confirmed),
@@ -153,7 +153,11 @@ def watermarks(state: State) -> api.Watermarks | None:
     """How far both sides were read."""
     if state.timestamp is None and not state.belief.boot_id:
         return None
-    return api.Watermarks(snapshot=state.timestamp, boot_id=state.belief.boot_id or None)
+    return api.Watermarks(
+        snapshot=state.timestamp,
+        fills=state.fills.watermark if state.fills else None,
+        boot_id=state.belief.boot_id or None,
+    )
 
 
 def acknowledged(state: State) -> list[api.Acknowledged]:

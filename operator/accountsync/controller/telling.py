@@ -8,7 +8,7 @@ from accountsync.api.v1alpha1 import GROUP, TradingAccountStatus
 from accountsync.controller.conditions import gist
 from accountsync.controller.events import Events
 from accountsync.domain.confirm import Outcome
-from accountsync.domain.detect import Finding
+from accountsync.domain.finding import Finding, worst_first
 from accountsync.domain.holds import Hold, Holds, Source, Transition
 
 RESUME = f"{GROUP}/resume"
@@ -58,7 +58,7 @@ def summary(findings: Collection[Finding]) -> str:
 
 
 def _worst(findings: Collection[Finding]) -> tuple[str, str]:
-    worst = sorted(findings, key=lambda finding: (-finding.severity, -finding.notional, finding.key))
+    worst = sorted(findings, key=worst_first)
     more = f"; and {len(worst) - 1} more" if len(worst) > 1 else ""
     return worst[0].rule, f"{worst[0].message}{more}"
 

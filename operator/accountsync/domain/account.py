@@ -29,13 +29,26 @@ class PositionSide(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """Life of an order. All but OPEN are terminal; a partly filled order is OPEN with `filled` > 0."""
+    """Life of an order. All but OPEN are terminal; a partly filled order is OPEN with `filled` > 0.
+
+    TRIGGERED: a conditional order that is over because its `successor` took its place.
+    """
 
     OPEN = "open"
+    TRIGGERED = "triggered"
     FILLED = "filled"
     CANCELED = "canceled"
     EXPIRED = "expired"
     REJECTED = "rejected"
+
+
+class Part(StrEnum):
+    """What a snapshot is made of."""
+
+    ORDERS = "orders"
+    CONDITIONAL = "conditional orders"
+    POSITIONS = "positions"
+    BALANCES = "balances"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,12 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as the exchange reports it. `price` is None for orders that have none (market)."""
+    """An order as the exchange reports it. `price` is None for orders that have none (market).
+
+    `conditional`: it waits for a trigger price; such orders may have ids of a space of their own. `successor`: id of
+    the ordinary order that took its place, the child of one that triggered or what an amendment put there. `forced`:
+    the exchange placed it itself, and why: liquidation, auto-deleveraging, settlement.
+    """
 
     id: str
     client_id: str
@@ -67,11 +85,49 @@ class Order:
     reduce_only: bool = False
     created: int | None = None
     updated: int | None = None
+    conditional: bool = False
+    trigger_price: Decimal | None = None
+    successor: str = ""
+    forced: str = ""
+
+    @property
+    def ref(self) -> str:
+        """What tells it from all other orders of its symbol."""
+        return f"trigger:{self.id}" if self.conditional else self.id
 
     @property
     def notional(self) -> Decimal:
         """Value still open, in the quote currency; 0 where the order has no price."""
-        return abs(self.quantity - self.filled) * (self.price or Decimal(0))
+        return abs(self.quantity - self.filled) * (self.price or self.trigger_price or Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution of an order. `leg`: the position that it changed."""
+
+    id: str
+    order_id: str
+    symbol: str
+    side: Side
+    leg: PositionSide
+    quantity: Decimal
+    price: Decimal
+    time: int
+
+    @property
+    def change(self) -> Decimal:
+        """What it added to the quantity of its leg."""
+        return self.quantity if (self.side is Side.BUY) != (self.leg is PositionSide.SHORT) else -self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """One change of a wallet balance: funding, a fee, a transfer, realised profit. `kind` is the exchange's word."""
+
+    asset: str
+    amount: Decimal
+    time: int
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +143,10 @@ class AccountSnapshot:
     """One reading of an account.
 
     `timestamp` is the exchange's own clock when the reading began. `unsettled` names the symbols that changed while
-    it was read: two fetches are not one moment, so they wait for the next cycle. `marks` maps a symbol to its mark
-    price where the reading had one.
+    it was read: two fetches are not one moment, so they wait for the next cycle. `missing`: parts that were not read,
+    or not to their end. `marks` maps a symbol to its mark price where the reading had one, `steps` to the smallest
+    quantity that can be traded. `skew_ms`: how far the exchange's clock is ahead of ours, beyond what the measuring can
+    be off.
     """
 
     timestamp: int
@@ -96,6 +154,9 @@ class AccountSnapshot:
     orders: tuple[Order, ...] = ()
     balances: tuple[Balance, ...] = ()
     unsettled: frozenset[str] = frozenset()
+    missing: frozenset[Part] = frozenset()
+    skew_ms: int = 0
+    steps: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
     marks: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
 
     @property

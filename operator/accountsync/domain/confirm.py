@@ -6,22 +6,23 @@ A difference is *open* at first sight, *confirmed* after grace and confirmations
 judge it no longer shows it. Invariants:
 1. A sighting counts only with a newer belief and a newer snapshot than the last one that counted.
 2. A sighting counts only when the belief is at least the grace younger than the exchange's last change of the object
-   (or than the end of the reading that first saw its present state, where the exchange gives no time).
+   (or than the end of the reading that first saw its present state, where the exchange gives no time), unless what it
+   shows is compared with the account at the belief's own time.
 3. Confirmation also takes the grace since first sight, on the monotonic clock.
 4. Confirmation takes proof that the belief was not merely ahead of the snapshot. An order is asked for by id, after
-   the belief was read, and what that answer shows must count itself. Anything else must be seen unchanged in a reading
-   that began at least the grace after a belief that counted: the account stood still around that belief, and so it
-   was wrong.
+   the belief was read, and what that answer shows must count itself. Fills and income prove by themselves what the
+   account was at the belief's time. Anything else must be seen unchanged in a reading that began at least the grace
+   after a belief that counted: the account stood still around that belief, and so it was wrong.
 5. What a pass could not judge keeps its track as it is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from accountsync.domain.catalogue import CATALOGUE, Rule
-from accountsync.domain.detect import Detection, Finding
+from accountsync.domain.finding import Detection, Finding
 
-ASKED_BY_ID = frozenset({Rule.UNEXPECTED_ORDER, Rule.MISSING_ORDER, Rule.ORDER_DIVERGENCE})
+ASKED_BY_ID = frozenset({Rule.UNEXPECTED_ORDER, Rule.MISSING_ORDER, Rule.ORDER_DIVERGENCE, Rule.UNATTRIBUTED_FILL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,13 @@ def confirm(tracks: Tracks, detection: Detection, moment: Moment, *, grace_ms: i
     }
     fresh = [track for key, track in now.items() if track.confirmed and not _was_confirmed(tracks, key)]
     shown = [track.finding for track in now.values() if track.confirmed]
+    accepted = {finding.key for finding in detection.ignored}
     resolved = []
     for key, track in tracks.items():
         if key in now:
             continue
         if detection.judged(track.finding):
-            if track.confirmed:
+            if track.confirmed and key not in accepted:
                 resolved.append(track.finding)
         else:
             now[key] = track
@@ -111,37 +113,39 @@ def _was_confirmed(tracks: Tracks, key: str) -> bool:
 
 def _advance(track: Track | None, finding: Finding, moment: Moment, grace_ms: int, confirmations: int) -> Track:
     if track is None:
-        track = Track(
-            finding=finding,
-            first_seen=moment.now_ms,
-            last_seen=moment.now_ms,
-            since=moment.monotonic,
-            changed=moment.until,
-        )
-    elif track.finding.observed != finding.observed:
-        track = replace(track, changed=moment.until, witness=None)
+        track = Track(finding, moment.now_ms, moment.now_ms, moment.monotonic, moment.until)
+    changed, witness = track.changed, track.witness
+    if track.finding.observed != finding.observed:
+        changed, witness = moment.until, None
+    settled = (finding.changed if finding.changed is not None else changed) + grace_ms
+    if finding.proven is not None:
+        settled = 0
+    if witness is not None and witness < settled:
+        witness = None
     at_once = CATALOGUE[finding.rule].at_once
-    settled = (finding.changed if finding.changed is not None else track.changed) + grace_ms
-    witness = track.witness if track.witness is not None and track.witness >= settled else None
-    count = track.count
+    count, as_of, timestamp = track.count, track.counted_as_of, track.counted_timestamp
     counts = at_once or _counts(track, moment, settled)
     if counts:
         count += 1
         witness = moment.as_of if witness is None else witness
-        track = replace(
-            track,
-            counted_as_of=moment.as_of if moment.as_of is not None else track.counted_as_of,
-            counted_timestamp=moment.timestamp,
-        )
+        as_of = moment.as_of if moment.as_of is not None else as_of
+        timestamp = moment.timestamp
     aged = moment.monotonic - track.since >= grace_ms / 1000
     stood_still = witness is not None and witness + grace_ms <= moment.timestamp
-    proven = counts if finding.rule in ASKED_BY_ID else stood_still
-    return replace(
-        track,
+    if finding.proven is not None:
+        proven = counts and finding.proven
+    else:
+        proven = counts if finding.rule in ASKED_BY_ID else stood_still
+    return Track(
         finding=finding,
+        first_seen=track.first_seen,
         last_seen=moment.now_ms,
+        since=track.since,
+        changed=changed,
         count=count,
         confirmed=track.confirmed or at_once or (count >= confirmations and aged and proven),
+        counted_as_of=as_of,
+        counted_timestamp=timestamp,
         witness=witness,
     )
 

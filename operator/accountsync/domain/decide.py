@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from accountsync.domain.confirm import Track, Tracks
+from accountsync.domain.finding import worst_first
 from accountsync.domain.holds import Holds, Signal, Source, Transition, fingerprint, step
 from accountsync.domain.policy import Policy
 
@@ -125,7 +126,7 @@ def _refusal(digest: str, holds: Holds, pausing: Mapping[str, Track], acknowledg
 
 
 def _summary(unseen: Mapping[str, Track]) -> str:
-    worst = sorted((track.finding for track in unseen.values()), key=lambda f: (-f.severity, -f.notional, f.key))
+    worst = sorted((track.finding for track in unseen.values()), key=worst_first)
     rest = f", and {len(worst) - 1} more" if len(worst) > 1 else ""
     return f"{worst[0].rule}: {worst[0].message}{rest}"
 

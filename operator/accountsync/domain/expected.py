@@ -15,7 +15,10 @@ from accountsync.domain.account import OrderStatus, PositionSide, Side
 
 @dataclass(frozen=True, slots=True)
 class ExpectedOrder:
-    """An order that the bot tracks; it names the exchange's id, its own client id, or both."""
+    """An order that the bot tracks; it names the exchange's id, its own client id, or both.
+
+    `created`: Unix ms of when the bot placed it, if it says so.
+    """
 
     symbol: str
     id: str = ""
@@ -25,6 +28,7 @@ class ExpectedOrder:
     filled: Decimal | None = None
     price: Decimal | None = None
     status: OrderStatus = OrderStatus.OPEN
+    created: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

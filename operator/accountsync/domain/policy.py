@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from accountsync.domain.catalogue import Severity
+from accountsync.domain.catalogue import Rule, Severity
 
 
 class Mode(StrEnum):
@@ -19,8 +19,21 @@ DEFAULT_BALANCE_TOLERANCE = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
+class Ignore:
+    """A finding that people know and accept until `until`, Unix ms. Empty `symbol` or `id`: any."""
+
+    rule: Rule
+    until: int
+    symbol: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """Spans are seconds, except those ending in `_ms`. `pause_at` None: nothing pauses."""
+    """Spans are seconds, except those ending in `_ms`. `pause_at` None: nothing pauses.
+
+    `forgets_after_ms`: the age from which the exchange may deny even an open order; None: it never does.
+    """
 
     mode: Mode = Mode.OBSERVE
     pause_at: Severity | None = Severity.HIGH
@@ -33,6 +46,8 @@ class Policy:
     timeout: float = 10.0
     stale_after: float = 300.0
     belief_stale_after_ms: int = 60_000
+    ignores: tuple[Ignore, ...] = ()
+    forgets_after_ms: int | None = None
 
     def pauses(self, severity: Severity) -> bool:
         """Whether a finding of `severity` is one to stop the bot for."""

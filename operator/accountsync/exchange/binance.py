@@ -1,27 +1,36 @@
 """Binance USD-M futures, read from its raw answers.
 
 ccxt's unified calls hide what this product must see: they take the sign off a position's amount and ask for leverage
-brackets at every turn. Its signing and its list of markets are used; the rows are read here.
+brackets at every turn. Its signing and its list of markets are used; the rows are read in binance_rows.py.
 
-Source: "Account Information V3", "Position Information V3", "Current All Open Orders", "Query Order" and "Error Codes"
-of Binance's USD-M futures documentation. Quantities are in the base asset: no contract of USD-M has a size but 1.
-Conditional orders of the algo service are not among the open orders.
+Conditional orders belong to a service of their own, with ids of their own, and are part of the account. Where that
+service alone does not answer, the snapshot says that they are missing.
+
+Source: the weights of the calls, "Query Order", "Query Algo Order" and "Error Codes" of Binance's USD-M futures
+documentation. An order that is found no more: cancelled or expired without a fill 3 days ago, or made 90 days ago.
 """
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
-from accountsync.domain.account import AccountSnapshot, Balance, Order, OrderStatus, Position, PositionSide, Side
-from accountsync.domain.detect import sanitize
+from accountsync.domain.account import AccountSnapshot, Fill, Income, Order, Part
 from accountsync.errors import Reason
-from accountsync.exchange.failures import OrderUnknownError, failure, side_by_side, understood
-from accountsync.exchange.numbers import decimal, malformed, milliseconds, optional_decimal, text
-from accountsync.exchange.unified import Unified, changed_since
-
-Row = Mapping[str, Any]
+from accountsync.exchange import binance_history
+from accountsync.exchange.binance_rows import (
+    disputed,
+    read_algo_order,
+    read_balances,
+    read_order,
+    read_position,
+    read_rows,
+)
+from accountsync.exchange.failures import OrderUnknownError, failure, side_by_side, understood, unless_needed
+from accountsync.exchange.history import DAY_MS, Reserve
+from accountsync.exchange.numbers import malformed, moment, skew
+from accountsync.exchange.unified import Unified
+from accountsync.exchange.unified_rows import changed_since
 
 TIME_WEIGHT = 1
 OPEN_ORDERS_WEIGHT = 1
@@ -31,6 +40,8 @@ ACCOUNT_WEIGHT = 5
 ORDER_WEIGHT = 1
 DEFAULT_WEIGHT_LIMIT = 2400
 RECEIVE_WINDOW_MS = 5000
+KINDS_OF_ORDERS = 2
+"""Ordinary and conditional ones; the calls for both weigh the same."""
 
 NO_SUCH_ORDER = -2013
 CODES = {
@@ -56,24 +67,14 @@ WORDS = {
     Reason.EXCHANGE_CLOCK_SKEW: "refused our clock: the clocks are too far apart",
     Reason.EXCHANGE_REFUSED: "refused",
 }
-STATUSES = {
-    "NEW": OrderStatus.OPEN,
-    "PARTIALLY_FILLED": OrderStatus.OPEN,
-    "PENDING_CANCEL": OrderStatus.OPEN,
-    "FILLED": OrderStatus.FILLED,
-    "CANCELED": OrderStatus.CANCELED,
-    "REJECTED": OrderStatus.REJECTED,
-    "EXPIRED": OrderStatus.EXPIRED,
-    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
-}
-SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
-POSITION_SIDES = {"BOTH": PositionSide.NET, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
 
 
 class BinanceUsdm(Unified):
     """How `binanceusdm` is read."""
 
     default_limit: int | None = DEFAULT_WEIGHT_LIMIT
+    forgets_after_ms: int | None = 90 * DAY_MS
+    tells_income: bool = True
 
     def prepare(self, client: Any) -> None:
         """No currencies (they are asked for with keys, elsewhere), and requests that expire as soon as usual."""
@@ -111,149 +112,129 @@ class BinanceUsdm(Unified):
 
     def snapshot_weight(self, symbols: Sequence[str]) -> int:
         """Weight of the calls that `snapshot` makes."""
-        return TIME_WEIGHT + _orders_weight(symbols) + POSITION_RISK_WEIGHT + ACCOUNT_WEIGHT
+        return TIME_WEIGHT + KINDS_OF_ORDERS * _orders_weight(symbols) + POSITION_RISK_WEIGHT + ACCOUNT_WEIGHT
 
-    def order_weight(self) -> int:
+    def order_weight(self, conditional: bool | None) -> int:  # noqa: FBT001
         """Weight of asking for one order."""
-        return ORDER_WEIGHT
+        return KINDS_OF_ORDERS * ORDER_WEIGHT if conditional is None else ORDER_WEIGHT
 
     async def snapshot(self, client: Any, symbols: Sequence[str], now_ms: int) -> AccountSnapshot:  # noqa: ARG002
-        """Read the account: its time first, then positions, orders and balances side by side."""
+        """Read the account: its time first, then positions, balances and both kinds of orders side by side."""
         name = client.id
+        before = client.milliseconds()
         clock = await understood(name, "asking for its time", client.fapiPublicGetTime())
-        timestamp = milliseconds(clock.get("serverTime"), "the exchange's time")
-        if timestamp is None:
-            raise malformed(f"{name} did not tell its time")
-        risks, account, *pages = await side_by_side(
+        after = client.milliseconds()
+        timestamp = moment(clock.get("serverTime"), "the exchange's time")
+        risks, account, conditional, *pages = await side_by_side(
             understood(name, "reading the positions", client.fapiPrivateV3GetPositionRisk()),
             understood(name, "reading the account", client.fapiPrivateV3GetAccount()),
+            unless_needed(
+                understood(name, "reading the conditional orders", _conditional_orders(client, symbols)),
+                client.timeout / 2000,  # in ms; half of the time, so that the rest is not lost with this part
+            ),
             *(
                 understood(name, "reading the open orders", client.fapiPrivateGetOpenOrders(scope))
                 for scope in _order_scopes(client, symbols)
             ),
         )
-        return self.assemble(client, timestamp, symbols, risks, account, pages)
+        return self.assemble(
+            client, timestamp, skew(timestamp, before, after), symbols, risks, account, pages, conditional
+        )
 
     def assemble(
-        self, client: Any, timestamp: int, symbols: Sequence[str], risks: Any, account: Any, pages: list[Any]
+        self,
+        client: Any,
+        timestamp: int,
+        skew_ms: int,
+        symbols: Sequence[str],
+        risks: Any,
+        account: Any,
+        pages: list[Any],
+        conditional: list[Order] | None,
     ) -> AccountSnapshot:
-        """One snapshot from the raw answers."""
+        """One snapshot from the raw answers; `conditional` None: those orders could not be read."""
         if not isinstance(account, dict):
             raise malformed("the account is no object")
-        rows = _rows(risks, "the list of positions")
-        mirror = _rows(account.get("positions"), "the account's list of positions")
+        rows = read_rows(risks, "the list of positions")
+        mirror = read_rows(account.get("positions"), "the account's list of positions")
         wanted = frozenset(symbols)
         positions = [position for row in rows if _within(wanted, (position := read_position(client, row)).symbol)]
-        orders = [
-            order
-            for page in pages
-            for row in _rows(page, "the list of open orders")
-            if _within(wanted, (order := read_order(client, row)).symbol)
-        ]
-        disputed = {symbol for symbol in _disputed(client, rows, mirror) if _within(wanted, symbol)}
+        listed = [read_order(client, row) for page in pages for row in read_rows(page, "the list of open orders")]
+        orders = [order for order in (*listed, *(conditional or ())) if _within(wanted, order.symbol)]
+        unsettled = changed_since(timestamp, positions, orders) | disputed(client, rows, mirror)
         return AccountSnapshot(
             timestamp=timestamp,
-            positions=tuple(position for position in positions if position.quantity),
+            positions=tuple(positions),
             orders=tuple(orders),
-            balances=tuple(_balances(_rows(account.get("assets"), "the account's list of assets"))),
-            unsettled=changed_since(timestamp, positions, orders) | disputed,
+            balances=read_balances(read_rows(account.get("assets"), "the account's list of assets")),
+            unsettled=frozenset(symbol for symbol in unsettled if _within(wanted, symbol)),
+            missing=frozenset() if conditional is not None else frozenset({Part.CONDITIONAL}),
+            skew_ms=skew_ms,
             marks=MappingProxyType({row.symbol: row.mark_price for row in positions if row.mark_price is not None}),
         )
 
-    async def find_order(self, client: Any, symbol: str, order_id: str, client_id: str) -> Order:
+    async def find_order(
+        self,
+        client: Any,
+        symbol: str,
+        order_id: str,
+        client_id: str,
+        conditional: bool | None,  # noqa: FBT001
+    ) -> Order:
         """The order, by id or client id. Raises OrderUnknownError when Binance answers -2013."""
-        named = {"orderId": order_id} if order_id else {"origClientOrderId": client_id}
-        row = await client.fapiPrivateGetOrder({"symbol": client.market_id(symbol), **named})
-        order = read_order(client, row)
-        if order.symbol != symbol or (order.id != order_id if order_id else order.client_id != client_id):
-            raise malformed("binanceusdm answered with another order than was asked for")
-        return order
+        if not conditional:
+            try:
+                return await _find_ordinary(client, symbol, order_id, client_id)
+            except OrderUnknownError:
+                if conditional is False:
+                    raise
+        return await _find_conditional(client, symbol, order_id, client_id)
+
+    def tells_fills(self, client: Any) -> bool:  # noqa: ARG002
+        """Always."""
+        return True
+
+    async def fills(self, client: Any, symbol: str, since: int, now_ms: int, reserve: Reserve) -> tuple[Fill, ...]:
+        """Every fill of `symbol` from `since` on."""
+        return await binance_history.fills(client, symbol, since, now_ms, reserve)
+
+    async def income(self, client: Any, since: int, now_ms: int, reserve: Reserve) -> tuple[Income, ...]:
+        """Every change of the wallet from `since` on."""
+        return await binance_history.income(client, since, now_ms, reserve)
 
 
-def read_position(client: Any, row: Row) -> Position:
-    """One row of positionRisk. A short leg's amount is below zero; a leg with the wrong sign comes out negative."""
-    symbol = _symbol(client, row, "a position")
-    name = f"the position of {sanitize(symbol)}"
-    side = _position_side(row, name)
-    amount = decimal(row.get("positionAmt"), f"{name}: positionAmt")
-    return Position(
-        symbol=symbol,
-        side=side,
-        quantity=-amount if side is PositionSide.SHORT else amount,
-        margin_mode=_margin_mode(row, name),
-        entry_price=optional_decimal(row.get("entryPrice"), f"{name}: entryPrice"),
-        mark_price=optional_decimal(row.get("markPrice"), f"{name}: markPrice"),
-        updated=milliseconds(row.get("updateTime"), f"{name}: updateTime"),
+async def _conditional_orders(client: Any, symbols: Sequence[str]) -> list[Order]:
+    pages = await side_by_side(
+        *(
+            understood(client.id, "reading the conditional orders", client.fapiPrivateGetOpenAlgoOrders(scope))
+            for scope in _order_scopes(client, symbols)
+        )
     )
+    return [read_algo_order(client, row) for page in pages for row in read_rows(page, "the list of conditional orders")]
 
 
-def read_order(client: Any, row: Row) -> Order:
-    """One row of openOrders, or the answer of order."""
-    order_id = text(row, "orderId", "an order")
-    symbol = _symbol(client, row, f"order {sanitize(order_id)}")
-    name = f"order {sanitize(order_id)} of {sanitize(symbol)}"
-    kind = sanitize(text(row, "type", name)).lower()
-    side, status = row.get("side"), row.get("status")
-    if side not in SIDES:
-        raise malformed(f"{name} is neither a buy nor a sell")
-    if status not in STATUSES:
-        raise malformed(f"{name} has a status that is not known")
-    return Order(
-        id=order_id,
-        client_id=str(row.get("clientOrderId") or ""),
-        symbol=symbol,
-        side=SIDES[side],
-        quantity=decimal(row.get("origQty"), f"{name}: origQty"),
-        filled=decimal(row.get("executedQty"), f"{name}: executedQty"),
-        price=optional_decimal(row.get("price"), f"{name}: price"),
-        status=STATUSES[status],
-        type=kind,
-        reduce_only=row.get("reduceOnly") is True,
-        created=milliseconds(row.get("time"), f"{name}: time"),
-        updated=milliseconds(row.get("updateTime"), f"{name}: updateTime"),
-    )
+async def _find_ordinary(client: Any, symbol: str, order_id: str, client_id: str) -> Order:
+    named = {"orderId": order_id} if order_id else {"origClientOrderId": client_id}
+    order = read_order(client, await client.fapiPrivateGetOrder({"symbol": client.market_id(symbol), **named}))
+    _require_named(order, order_id, client_id)
+    if order.symbol != symbol:
+        raise malformed("binanceusdm answered with an order of another symbol than was asked for")
+    return order
 
 
-def _balances(rows: Sequence[Row]) -> list[Balance]:
-    found: dict[str, Decimal] = {}
-    for row in rows:
-        asset = sanitize(text(row, "asset", "a balance"))
-        if asset in found:
-            raise malformed(f"the {asset} balance is listed twice")
-        found[asset] = decimal(row.get("walletBalance"), f"the {asset} balance: walletBalance")
-    return [Balance(asset, wallet) for asset, wallet in found.items() if wallet]
+async def _find_conditional(client: Any, symbol: str, order_id: str, client_id: str) -> Order:
+    """The question takes no symbol: who is told of the id's order on another one knows that there is none on this."""
+    named = {"algoId": order_id} if order_id else {"clientAlgoId": client_id}
+    order = read_algo_order(client, await client.fapiPrivateGetAlgoOrder(named))
+    _require_named(order, order_id, client_id)
+    if order.symbol != symbol:
+        raise OrderUnknownError
+    return order
 
 
-def _disputed(client: Any, risks: Sequence[Row], mirror: Sequence[Row]) -> set[str]:
-    """Symbols of which positionRisk and account, two independent calls, tell different amounts."""
-    told: tuple[dict[tuple[str, str], set[Decimal]], ...] = ({}, {})
-    for side, rows in zip(told, (risks, mirror), strict=True):
-        for row in rows:
-            symbol = _symbol(client, row, "a position")
-            name = f"the position of {sanitize(symbol)}"
-            amount = decimal(row.get("positionAmt"), f"{name}: positionAmt")
-            if amount:
-                side.setdefault((symbol, _position_side(row, name)), set()).add(amount)
-    return {key[0] for key in told[0].keys() | told[1].keys() if told[0].get(key) != told[1].get(key)}
-
-
-def _position_side(row: Row, name: str) -> PositionSide:
-    side = row.get("positionSide")
-    if side not in POSITION_SIDES:
-        raise malformed(f"{name} has a positionSide that is not known")
-    return POSITION_SIDES[side]
-
-
-def _margin_mode(row: Row, name: str) -> str:
-    """Version 3 has no marginType; an isolated position has a margin of its own."""
-    return "isolated" if optional_decimal(row.get("isolatedMargin"), f"{name}: isolatedMargin") else "cross"
-
-
-def _symbol(client: Any, row: Row, what: str) -> str:
-    """The unified symbol; a contract that is too new, or too old, for the list of markets keeps its own name."""
-    native = text(row, "symbol", what)
-    listed = client.markets_by_id.get(native)
-    return str(listed[0]["symbol"]) if listed else sanitize(native)
+def _require_named(order: Order, order_id: str, client_id: str) -> None:
+    if order.id != order_id if order_id else order.client_id != client_id:
+        raise malformed("binanceusdm answered with another order than was asked for")
 
 
 def _orders_weight(symbols: Sequence[str]) -> int:
@@ -269,9 +250,3 @@ def _order_scopes(client: Any, symbols: Sequence[str]) -> list[dict[str, str]]:
 
 def _within(wanted: frozenset[str], symbol: str) -> bool:
     return not wanted or symbol in wanted
-
-
-def _rows(rows: Any, what: str) -> list[Row]:
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise malformed(f"{what} is none")
-    return rows

@@ -1,16 +1,19 @@
 """One account on one exchange, read-only, behind the `Exchange` port.
 
 Invariants:
-1. A snapshot is whole: every part was read and understood, or the call raises.
+1. A snapshot is whole: every part was read and understood, or stands in `missing`, or the call raises. Only what can
+   be done without may be missing: the conditional orders, and the end of a list that the exchange cuts.
 2. No such order means that the exchange said so about that very order.
-3. What is raised is ours and was made anew: no upstream text, no URL, no credential, no cause.
+3. Fills and income are complete from the given moment on, or the call raises.
+4. What is raised is ours and was made anew: no upstream text, no URL, no credential, no cause.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from accountsync.domain.account import AccountSnapshot, Order
-from accountsync.domain.detect import sanitize
+from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
+from accountsync.domain.finding import sanitize
 from accountsync.errors import ConfigurationError, Reason
 from accountsync.exchange import library
 from accountsync.exchange.failures import OrderUnknownError
@@ -27,6 +30,9 @@ class CcxtExchange:
 
     def __init__(self, venue: Venue, credentials: Mapping[str, str], *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.venue = venue
+        self.forgets_after_ms = venue.dialect.forgets_after_ms
+        self.tells_fills = venue.tells_fills
+        self.tells_income = venue.dialect.tells_income
         self._credentials = usable_credentials(venue.exchange_id, credentials)
         self._timeout = timeout
         self._client: Any = None
@@ -42,29 +48,48 @@ class CcxtExchange:
         scope = self._scope(symbols)
         dialect = self.venue.dialect
         with self.venue.budget.reserve(dialect.snapshot_weight(scope)):
-            self._now_ms = max(self._now_ms, self.venue.exchange_now_ms())
             snapshot: AccountSnapshot = await self.venue.call(
-                "reading the account", dialect.snapshot(client, scope, self._now_ms)
+                "reading the account", dialect.snapshot(client, scope, self._present())
             )
         for symbol in {row.symbol for row in snapshot.positions} | {row.symbol for row in snapshot.orders}:
             self.venue.missed(symbol)
-        return snapshot
+        return replace(snapshot, steps=self.venue.steps)
 
-    async def find_order(self, *, symbol: str, order_id: str = "", client_id: str = "") -> Order | None:
-        """Ask for one order by id or, without one, by client id; None only when the exchange knows no such order."""
+    async def find_order(
+        self, *, symbol: str, order_id: str = "", client_id: str = "", conditional: bool | None = None
+    ) -> Order | None:
+        """Ask for one order by id or, without one, by client id; None only when the exchange knows no such order.
+
+        `conditional`: which of the two kinds; None: first an ordinary one, then a conditional one.
+        """
         if not order_id and not client_id:
             raise ValueError("an order is asked for by its id or its client id")
         client = await self._ready()
         (unified,) = self._scope([symbol])
         dialect = self.venue.dialect
-        with self.venue.budget.reserve(dialect.order_weight()):
+        with self.venue.budget.reserve(dialect.order_weight(conditional)):
             try:
                 order: Order = await self.venue.call(
-                    "asking for an order", dialect.find_order(client, unified, order_id, client_id)
+                    "asking for an order", dialect.find_order(client, unified, order_id, client_id, conditional)
                 )
             except OrderUnknownError:
                 return None
         return order
+
+    async def fills(self, symbol: str, since: int) -> tuple[Fill, ...]:
+        """Every fill of `symbol` from `since` (exchange ms) on, in order. Raises ExchangeUnobserved for a part."""
+        client = await self._ready()
+        (unified,) = self._scope([symbol])
+        reading = self.venue.dialect.fills(client, unified, since, self._present(), self.venue.budget.reserve)
+        fills: tuple[Fill, ...] = await self.venue.call("reading the fills", reading)
+        return fills
+
+    async def income(self, since: int) -> tuple[Income, ...]:
+        """Every change of a wallet balance from `since` (exchange ms) on. Raises ExchangeUnobserved for a part."""
+        client = await self._ready()
+        reading = self.venue.dialect.income(client, since, self._present(), self.venue.budget.reserve)
+        income: tuple[Income, ...] = await self.venue.call("reading the income", reading)
+        return income
 
     def canonical_symbol(self, text: str) -> str:
         """The unified spelling of `text`. Raises KeyError for a symbol that the exchange does not list."""
@@ -87,6 +112,11 @@ class CcxtExchange:
             self._client = self.venue.client(self._credentials, self._timeout)
         self.venue.share_markets(self._client)
         return self._client
+
+    def _present(self) -> int:
+        """The exchange's time as it is known, in ms; it never goes back."""
+        self._now_ms = max(self._now_ms, self.venue.exchange_now_ms())
+        return self._now_ms
 
     def _scope(self, symbols: Sequence[str]) -> list[str]:
         unknown = []

@@ -88,6 +88,22 @@ async def understood(exchange: str, doing: str, call: Awaitable[T]) -> T:
     raise problem
 
 
+async def unless_needed(call: Awaitable[T], seconds: float) -> T | None:
+    """The result of `call`, None where this part alone could not be read, or not within `seconds`.
+
+    Raises what concerns all the other parts too: a limited rate, and what a person must change.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError:
+        return None
+    except ExchangeUnobserved as problem:
+        if problem.reason is Reason.RATE_LIMITED:
+            raise
+        return None
+
+
 async def side_by_side(*parts: Coroutine[Any, Any, Any]) -> list[Any]:
     """All results, or the worst failure with the others cancelled and waited for."""
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from accountsync.domain.detect import sanitize
+from accountsync.domain.finding import sanitize
 from accountsync.errors import ConfigurationError, Reason
 
 PACKAGES = ("ccxt", "ccxt.async_support")

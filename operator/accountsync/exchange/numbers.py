@@ -46,6 +46,22 @@ def milliseconds(value: Any, what: str) -> int | None:
     return int(number) or None
 
 
+def moment(value: Any, what: str) -> int:
+    """A Unix time in ms that must be there. Raises ExchangeUnobserved."""
+    number = milliseconds(value, what)
+    if number is None:
+        raise malformed(f"{what} is missing")
+    return number
+
+
+def skew(exchange_ms: int, before_ms: int, after_ms: int) -> int:
+    """How far the exchange's clock is ahead of ours (behind it: below 0), beyond what the asking could make of it.
+
+    `before_ms` and `after_ms`: our clock before and after the exchange was asked for its time.
+    """
+    return max(0, exchange_ms - after_ms) + min(0, exchange_ms - before_ms)
+
+
 def text(row: Mapping[str, Any], name: str, what: str) -> str:
     """A field that must be there and not empty, as text. Raises ExchangeUnobserved."""
     value = row.get(name)

@@ -1,12 +1,12 @@
-"""Any exchange, through ccxt's unified calls: what it returns, as ours.
+"""Any exchange, through ccxt's unified calls; what they return is read in unified_rows.py.
 
-Units: ccxt counts derivatives in contracts; a contract's size turns them into units of the base asset. (An inverse
-contract is worth a fixed amount of the quote currency instead, so its positions and orders are in that.)
+Conditional orders are listed with `trigger` where ccxt says that the market type needs it, and are among the ordinary
+ones elsewhere. Where ccxt can list them but not ask for one, an order that is no ordinary one stays unanswered for.
 
 What ccxt's unified calls cannot promise, for every exchange: that an account has nothing outside the market type that
-the exchange class reads by default (name `symbols` to choose another), that conditional orders are among the open
-ones, and that a wallet balance leaves unrealised profit out. Where the length of a page of open orders is known, a
-full page is refused; an exchange that cuts its lists without ccxt knowing would go unnoticed.
+the exchange class reads by default (name `symbols` to choose another), that `trigger` lists every kind of conditional
+order, and that a wallet balance leaves unrealised profit out. Where the length of a page of open orders is known, a
+full page is told of as one that may go on; an exchange that cuts its lists without ccxt knowing would go unnoticed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,30 +14,34 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from accountsync.domain.account import AccountSnapshot, Balance, Order, OrderStatus, Position, PositionSide, Side
-from accountsync.domain.detect import sanitize
-from accountsync.errors import ConfigurationError, Reason
-from accountsync.exchange.failures import failure, side_by_side, understood
-from accountsync.exchange.numbers import decimal, malformed, milliseconds, optional_decimal, text
+from accountsync.domain.account import AccountSnapshot, Balance, Fill, Income, Order, Part, Position
+from accountsync.domain.finding import sanitize
+from accountsync.errors import ConfigurationError, ExchangeUnobserved, Reason
+from accountsync.exchange import library, unified_rows
+from accountsync.exchange.failures import OrderUnknownError, failure, side_by_side, understood, unless_needed
+from accountsync.exchange.history import DAY_MS, Reserve, Row, in_order, require_kept, whole
+from accountsync.exchange.numbers import decimal, malformed, milliseconds, moment, skew
+from accountsync.exchange.unified_rows import (
+    changed_since,
+    read_fill,
+    read_order,
+    read_position,
+    read_rows,
+    symbols_with_both_sides,
+)
 
-Row = Mapping[str, Any]
-SIDES = {"buy": Side.BUY, "sell": Side.SELL}
-STATUSES = {
-    "open": OrderStatus.OPEN,
-    "canceling": OrderStatus.OPEN,
-    "closed": OrderStatus.FILLED,
-    "canceled": OrderStatus.CANCELED,
-    "expired": OrderStatus.EXPIRED,
-    "rejected": OrderStatus.REJECTED,
-}
 SPOT_ONLY = frozenset({"binance", "binanceus"})
 """Their unified positions are of another product, with other keys, than the spot orders that they list."""
+SMALLEST_PAGE = 50
+"""Trades asked for at a time where ccxt does not know how many an exchange tells."""
 
 
 class Unified:
     """How an exchange without a module of its own is read."""
 
     default_limit: int | None = None
+    forgets_after_ms: int | None = None
+    tells_income: bool = False
 
     def prepare(self, client: Any) -> None:
         """Set options on a client that has no markets yet."""
@@ -55,11 +59,15 @@ class Unified:
         """Leave it to ccxt, which knows the exchange's error bodies."""
         return False
 
+    def steps(self, client: Any) -> Mapping[str, Decimal]:
+        """Symbol → the smallest quantity that can be traded, of a client with markets."""
+        return unified_rows.steps(client)
+
     def snapshot_weight(self, symbols: Sequence[str]) -> int:  # noqa: ARG002
         """Request weight of a snapshot; 0 where the exchange has no such thing."""
         return 0
 
-    def order_weight(self) -> int:
+    def order_weight(self, conditional: bool | None) -> int:  # noqa: ARG002, FBT001
         """Request weight of asking for one order."""
         return 0
 
@@ -67,21 +75,33 @@ class Unified:
         """Read the account; `now_ms` is the exchange's time where it doesn't tell it itself."""
         name = client.id
         _choose_market_type(client, symbols)
-        timestamp = now_ms
+        timestamp, skew_ms = now_ms, 0
         if client.has.get("fetchTime") is True:
+            before = client.milliseconds()
             stamp = await understood(name, "asking for its time", client.fetch_time())
-            timestamp = milliseconds(stamp, f"the time of {name}") or now_ms
-        positions, orders, balances = await side_by_side(
+            told = milliseconds(stamp, f"the time of {name}")
+            if told is not None:
+                timestamp, skew_ms = told, skew(told, before, client.milliseconds())
+        positions, (orders, cut), conditional, balances = await side_by_side(
             understood(name, "reading the positions", self.positions(client, symbols)),
             understood(name, "reading the open orders", self.orders(client, symbols)),
+            unless_needed(
+                understood(name, "reading the conditional orders", self.conditional_orders(client, symbols)),
+                client.timeout / 2000,  # in ms; half of the time, so that the rest is not lost with this part
+            ),
             understood(name, "reading the balances", self.balances(client)),
         )
+        apart, some = conditional or ([], True)
+        twice = {(order.symbol, order.id) for order in apart}
+        orders = [*(order for order in orders if (order.symbol, order.id) not in twice), *apart]
         return AccountSnapshot(
             timestamp=timestamp,
             positions=tuple(positions),
             orders=tuple(orders),
             balances=tuple(balances),
             unsettled=changed_since(timestamp, positions, orders),
+            missing=frozenset(part for part, lacks in ((Part.ORDERS, cut), (Part.CONDITIONAL, some)) if lacks),
+            skew_ms=skew_ms,
             marks=MappingProxyType({row.symbol: row.mark_price for row in positions if row.mark_price is not None}),
         )
 
@@ -95,25 +115,20 @@ class Unified:
             rows = [await client.fetch_position(symbol) for symbol in symbols if client.market(symbol)["contract"]]
         else:
             return []
-        rows = [row for row in _rows(rows, "positions") if not symbols or row.get("symbol") in symbols]
-        legs = _symbols_with_both_sides(rows)
+        rows = [row for row in read_rows(rows, "positions") if not symbols or row.get("symbol") in symbols]
+        legs = symbols_with_both_sides(rows)
         return [position for row in rows if (position := read_position(client, row, legs)).quantity]
 
-    async def orders(self, client: Any, symbols: Sequence[str]) -> list[Order]:
-        """The open orders. Raises where the list may go on."""
+    async def orders(self, client: Any, symbols: Sequence[str]) -> tuple[list[Order], bool]:
+        """The open orders, and whether there may be more."""
         if not client.has.get("fetchOpenOrders"):
             raise ConfigurationError(Reason.SPEC_INVALID, f"ccxt cannot list the open orders of {client.id}")
-        scopes: Sequence[str | None] = list(symbols) or [None]
-        orders: list[Order] = []
-        for symbol in scopes:
-            page = _page_length(client, symbol)
-            rows = _rows(await client.fetch_open_orders(symbol, None, page), "open orders")
-            if page is not None and len(rows) >= page:
-                raise malformed(
-                    f"{client.id} lists {len(rows)} open orders, as many as fit on a page: there may be more"
-                )
-            orders += [read_order(client, row) for row in rows]
-        return orders
+        return await _open_orders(client, list(symbols) or [None], conditional=False)
+
+    async def conditional_orders(self, client: Any, symbols: Sequence[str]) -> tuple[list[Order], bool]:
+        """Those that are not among the open orders, and whether there may be more."""
+        scopes: list[str | None] = list(symbols) or [None]
+        return await _open_orders(client, [scope for scope in scopes if _are_apart(client, scope)], conditional=True)
 
     async def balances(self, client: Any) -> list[Balance]:
         """The balances that are not zero."""
@@ -127,79 +142,87 @@ class Unified:
         ]
         return [row for row in rows if row.wallet]
 
-    async def find_order(self, client: Any, symbol: str, order_id: str, client_id: str) -> Order:
-        """The order, by id or client id; raises ccxt's OrderNotFound."""
+    async def find_order(
+        self,
+        client: Any,
+        symbol: str,
+        order_id: str,
+        client_id: str,
+        conditional: bool | None,  # noqa: FBT001
+    ) -> Order:
+        """The order, by id or client id; raises OrderUnknownError, or ccxt's OrderNotFound."""
         if client.has.get("fetchOrder") is not True:  # 'emulated' would look through a list
             raise failure(Reason.SPEC_INVALID, f"ccxt cannot ask {client.id} for one order")
-        row = await client.fetch_order(order_id or None, symbol, {} if order_id else {"clientOrderId": client_id})
-        order = read_order(client, row, listed=False)
-        if (order_id and order.id != order_id) or (not order_id and order.client_id != client_id):
-            raise malformed(f"{client.id} answered with another order than was asked for")
-        return order
+        apart = _are_apart(client, symbol)
+        if not (apart and conditional):
+            try:
+                return await _find(client, symbol, order_id, client_id, conditional=False)
+            except (OrderUnknownError, library.errors().OrderNotFound):
+                if not apart or conditional is False:
+                    raise
+        if not _feature(client, symbol, "fetchOrder", "trigger"):
+            raise ExchangeUnobserved(Reason.EXCHANGE_REFUSED, f"ccxt cannot ask {client.id} for a conditional order")
+        return await _find(client, symbol, order_id, client_id, conditional=True)
+
+    def tells_fills(self, client: Any) -> bool:
+        """Whether ccxt can list the account's own trades."""
+        return client.has.get("fetchMyTrades") is True
+
+    async def fills(
+        self,
+        client: Any,
+        symbol: str,
+        since: int,
+        now_ms: int,
+        reserve: Reserve,  # noqa: ARG002
+    ) -> tuple[Fill, ...]:
+        """Every fill of `symbol` from `since` on; `now_ms`: about the exchange's present."""
+        if not self.tells_fills(client):
+            raise failure(Reason.SPEC_INVALID, f"ccxt cannot list the fills of {client.id}")
+        what = f"the fills of {symbol}"
+        require_kept(since, now_ms, _feature(client, symbol, "fetchMyTrades", "daysBack"), what)
+        rows_at_a_time = _feature(client, symbol, "fetchMyTrades", "limit") or SMALLEST_PAGE
+        days = _feature(client, symbol, "fetchMyTrades", "untilDays")
+
+        async def ask(start: int, end: int | None) -> list[Row]:
+            params = {} if end is None else {"until": end}
+            return read_rows(await client.fetch_my_trades(symbol, start, rows_at_a_time, params), "fills")
+
+        span_ms = days * DAY_MS if days else None
+        rows = await whole(ask, _time, since, now_ms, rows=rows_at_a_time, span_ms=span_ms, what=what)
+        told = in_order((read_fill(client, row) for row in rows), since)
+        if any(fill.symbol != symbol for fill in told):
+            raise malformed(f"{what} are of another symbol")
+        return told
+
+    async def income(self, client: Any, since: int, now_ms: int, reserve: Reserve) -> tuple[Income, ...]:  # noqa: ARG002
+        """Refused: ccxt's ledgers differ too much between exchanges to be whole."""
+        raise failure(Reason.SPEC_INVALID, f"the income of {client.id} is not read")
 
 
-def changed_since(timestamp: int, positions: Sequence[Position], orders: Sequence[Order]) -> frozenset[str]:
-    """Symbols of which something changed after the reading began."""
-    rows: list[Position | Order] = [*positions, *orders]
-    return frozenset(row.symbol for row in rows if row.updated is not None and row.updated > timestamp)
+def _time(row: Row) -> int:
+    return moment(row.get("timestamp"), "the time of a fill")
 
 
-def read_position(client: Any, row: Row, with_both_sides: frozenset[str]) -> Position:
-    """One unified position. A count of contracts below zero, which the format rules out, stays below zero."""
-    symbol = text(row, "symbol", "a position")
-    name = f"the position of {sanitize(symbol)}"
-    contracts = decimal(row.get("contracts"), f"{name}: its number of contracts")
-    quantity = contracts * _contract_size(client, symbol, row.get("contractSize"), name)
-    side = row.get("side")
-    if side not in ("long", "short"):
-        if quantity:
-            raise malformed(f"{name} is neither long nor short")
-        side = "long"
-    hedged = row.get("hedged")
-    if hedged or contracts < 0 or (hedged is None and symbol in with_both_sides):
-        position_side = PositionSide.LONG if side == "long" else PositionSide.SHORT
-    else:
-        position_side = PositionSide.NET
-        quantity = quantity if side == "long" else -quantity
-    return Position(
-        symbol=symbol,
-        side=position_side,
-        quantity=quantity,
-        margin_mode=sanitize(str(row.get("marginMode") or "")),
-        entry_price=optional_decimal(row.get("entryPrice"), f"{name}: its entry price"),
-        mark_price=optional_decimal(row.get("markPrice"), f"{name}: its mark price"),
-        updated=milliseconds(row.get("lastUpdateTimestamp") or row.get("timestamp"), f"{name}: its time"),
-    )
+async def _open_orders(client: Any, scopes: Sequence[str | None], *, conditional: bool) -> tuple[list[Order], bool]:
+    orders: list[Order] = []
+    cut = False
+    for symbol in scopes:
+        page = _feature(client, symbol, "fetchOpenOrders", "limit")
+        answer = await client.fetch_open_orders(symbol, None, page, {"trigger": True} if conditional else {})
+        rows = read_rows(answer, "open orders")
+        cut = cut or (page is not None and len(rows) >= page)
+        orders += [read_order(client, row, conditional=conditional) for row in rows]
+    return orders, cut
 
 
-def read_order(client: Any, row: Row, *, listed: bool = True) -> Order:
-    """One unified order; without a status it is open if it was `listed` among the open ones."""
-    order_id = text(row, "id", "an order")
-    symbol = text(row, "symbol", f"order {sanitize(order_id)}")
-    name = f"order {sanitize(order_id)} of {sanitize(symbol)}"
-    size = _contract_size(client, symbol, None, name)
-    kind = sanitize(str(row.get("type") or "limit"))
-    status = row.get("status") or ("open" if listed else None)
-    if row.get("side") not in SIDES:
-        raise malformed(f"{name} is neither a buy nor a sell")
-    if status not in STATUSES:
-        raise malformed(f"{name} has a status that is not known")
-    return Order(
-        id=order_id,
-        client_id=str(row.get("clientOrderId") or ""),
-        symbol=symbol,
-        side=SIDES[row["side"]],
-        quantity=decimal(row.get("amount"), f"{name}: its quantity") * size,
-        filled=decimal(row.get("filled"), f"{name}: its filled quantity") * size,
-        price=None if kind == "market" else optional_decimal(row.get("price"), f"{name}: its price"),
-        status=STATUSES[status],
-        type=kind,
-        reduce_only=row.get("reduceOnly") is True,
-        created=milliseconds(row.get("timestamp"), f"{name}: its time"),
-        updated=milliseconds(
-            row.get("lastUpdateTimestamp") or row.get("lastTradeTimestamp"), f"{name}: the time of its last change"
-        ),
-    )
+async def _find(client: Any, symbol: str, order_id: str, client_id: str, *, conditional: bool) -> Order:
+    params: dict[str, Any] = {} if order_id else {"clientOrderId": client_id}
+    row = await client.fetch_order(order_id or None, symbol, params | ({"trigger": True} if conditional else {}))
+    order = read_order(client, row, listed=False, conditional=conditional)
+    if (order_id and order.id != order_id) or (not order_id and order.client_id != client_id):
+        raise malformed(f"{client.id} answered with another order than was asked for")
+    return order
 
 
 def _choose_market_type(client: Any, symbols: Sequence[str]) -> None:
@@ -209,26 +232,13 @@ def _choose_market_type(client: Any, symbols: Sequence[str]) -> None:
         client.options["defaultType"] = kinds.pop()
 
 
-def _contract_size(client: Any, symbol: str, given: Any, name: str) -> Decimal:
-    market = client.markets.get(symbol)
-    if market is not None and not market.get("contract"):
-        return Decimal(1)
-    size = given if given is not None else (market or {}).get("contractSize")
-    if size is None and market is None:
-        raise malformed(f"{name} is of a market that {client.id} does not list")
-    return Decimal(1) if size is None else decimal(size, f"{name}: its contract size")
+def _are_apart(client: Any, symbol: str | None) -> bool:
+    """Whether conditional orders are listed by themselves."""
+    return bool(_feature(client, symbol, "fetchOpenOrders", "trigger"))
 
 
-def _symbols_with_both_sides(rows: Sequence[Row]) -> frozenset[str]:
-    """Where ccxt doesn't say whether an account is hedged, a long beside a short proves it."""
-    seen = {(row.get("symbol"), row.get("side")) for row in rows}
-    return frozenset(
-        symbol for symbol, side in seen if isinstance(symbol, str) and side == "long" and (symbol, "short") in seen
-    )
-
-
-def _page_length(client: Any, symbol: str | None) -> int | None:
-    """How many open orders one answer may hold at most, where ccxt knows it."""
+def _feature(client: Any, symbol: str | None, method: str, name: str) -> int | None:
+    """What ccxt knows of a method for the market type of `symbol`, None: of the type that is read by default."""
     kind, subkind = client.options.get("defaultType", "spot"), client.options.get("defaultSubType", "linear")
     if symbol is not None:
         market = client.market(symbol)
@@ -236,11 +246,5 @@ def _page_length(client: Any, symbol: str | None) -> int | None:
     features = (client.features or {}).get(kind) or {}
     if kind not in ("spot", "margin"):
         features = features.get(subkind) or {}
-    limit = (features.get("fetchOpenOrders") or {}).get("limit")
-    return limit if isinstance(limit, int) else None
-
-
-def _rows(rows: Any, what: str) -> list[Row]:
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise malformed(f"the list of {what} is none")
-    return rows
+    value = (features.get(method) or {}).get(name)
+    return value if isinstance(value, int) else None

@@ -9,6 +9,7 @@ import asyncio
 import copy
 from collections.abc import Awaitable, Iterator, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from accountsync.clock import SystemClock
@@ -55,7 +56,10 @@ SHARED = frozenset(
 
 
 class Venue:
-    """One exchange at one place. Made by `Venues.get`; belongs to the event loop that first used it."""
+    """One exchange at one place. Made by `Venues.get`; belongs to the event loop that first used it.
+
+    `steps`: symbol → the smallest quantity that can be traded; empty before the markets are known.
+    """
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class Venue:
         self._refresh_after = refresh_after
         self._wire = Wire(exchange_id, self.budget, self.dialect, origin=origin, trust_env=trust_env)
         self._template = self._make_template(sandbox=sandbox, origin=origin)
+        self.steps: Mapping[str, Decimal] = MappingProxyType({})
         self._load: asyncio.Task[AccountSyncError | None] | None = None
         self._due = 0.0
         self._loaded_at = 0.0
@@ -85,6 +90,11 @@ class Venue:
     def loaded(self) -> bool:
         """Whether the markets are known."""
         return bool(self._template.markets)
+
+    @property
+    def tells_fills(self) -> bool:
+        """Whether the fills of an account can be read."""
+        return self.dialect.tells_fills(self._template)
 
     async def ready(self) -> None:
         """Wait until the markets are known. Raises what the load ended with; the next call tries again."""
@@ -173,6 +183,7 @@ class Venue:
             return _of_the_exchange(problem, self.exchange_id)
         else:
             self._template = loading
+            self.steps = self.dialect.steps(loading)
             self._loaded_at = self._clock.monotonic()
             self._due = self._loaded_at + self._refresh_after
             return None

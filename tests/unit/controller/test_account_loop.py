@@ -18,20 +18,20 @@ from accountsync.controller.conditions import Failing
 from accountsync.controller.events import Events
 from accountsync.controller.kube import CONFLICT, Kube, KubeError
 from accountsync.controller.settings import Settings
+from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides
 from accountsync.controller.telling import RESUME
-from accountsync.cycle import Failure, State
-from accountsync.domain.catalogue import Rule, Severity
+from accountsync.cycle import State
+from accountsync.domain.catalogue import Rule
 from accountsync.domain.confirm import Track
-from accountsync.domain.detect import Finding
+from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Hold, Signal, Source
 from accountsync.errors import Reason
+from accountsync.observe import Failure
 from accountsync.report.metrics import Metrics
 
 Body = dict[str, Any]
-TRACK = Track(
-    Finding(Rule.MISSING_ORDER, Severity.HIGH, "BTC/USDT:USDT", "1", "why"), START_MS, START_MS, 0.0, 0, confirmed=True
-)
+TRACK = Track(Finding(Rule.MISSING_ORDER, "BTC/USDT:USDT", "1"), START_MS, START_MS, 0.0, 0, confirmed=True)
 HOLD = Hold(Source.POLICY, Signal.DRIFT, "drift", START_MS, "0123456789", ("aaaa",))
 
 
@@ -93,6 +93,8 @@ class FakeSides:
         self.meanwhile: Callable[[], Awaitable[None]] = nothing
         self.agreeing = True
         self.bot = FakeBot(truth(self.exchange, START_MS))
+        self.tells_fills, self.tells_income = self.exchange.tells_fills, self.exchange.tells_income
+        self.forgets_after_ms = self.exchange.forgets_after_ms
 
     async def of(self, _account: api.TradingAccount) -> tuple["FakeSides", FakeBot]:
         if self.agreeing:
@@ -107,6 +109,12 @@ class FakeSides:
 
     async def find_order(self, **named: str) -> Any:
         return await self.exchange.find_order(**cast("Any", named))
+
+    async def fills(self, symbol: str, since: int) -> Any:
+        return await self.exchange.fills(symbol, since)
+
+    async def income(self, since: int) -> Any:
+        return await self.exchange.income(since)
 
     def canonical_symbol(self, text: str) -> str:
         return self.exchange.canonical_symbol(text)
@@ -158,6 +166,7 @@ class Stage:
             sides=cast("Sides", self.sides),
             events=Events(cast("Kube", self.kube), self.clock),
             metrics=self.metrics,
+            shares=Shares(self.clock),
             clock=self.clock,
             slots=asyncio.Semaphore(1),
         )

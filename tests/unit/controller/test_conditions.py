@@ -8,8 +8,8 @@ import pytest
 
 from accountsync.api.v1alpha1 import Condition, Sync
 from accountsync.controller.conditions import SPEC_REASONS, Failing, Outlook, conditions
-from accountsync.cycle import Failure
 from accountsync.errors import CREDENTIAL_REASONS, Reason
+from accountsync.observe import Failure
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)

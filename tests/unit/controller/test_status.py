@@ -16,10 +16,10 @@ from accountsync.api.v1alpha1 import Transition as Written
 from accountsync.controller import status as written
 from accountsync.cycle import State
 from accountsync.domain.account import AccountSnapshot, Order, Position, PositionSide, Side
-from accountsync.domain.catalogue import CATALOGUE, Rule, Severity
+from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.confirm import Track
-from accountsync.domain.detect import Finding
 from accountsync.domain.expected import BeliefMemory
+from accountsync.domain.finding import Finding
 from accountsync.domain.holds import KEYS_KEPT, Hold, Signal, Source, Transition, fingerprint
 
 NOW_MS = 1_790_000_000_000
@@ -28,16 +28,19 @@ BTC = "BTC/USDT:USDT"
 
 
 def track(
-    id_: str, *, rule: Rule = Rule.MISSING_ORDER, notional: str = "100.5", confirmed: bool = True, message: str = ""
+    id_: str,
+    *,
+    rule: Rule = Rule.MISSING_ORDER,
+    notional: str = "100.5",
+    confirmed: bool = True,
+    observed: str = "canceled",
 ) -> Track:
     finding = Finding(
         rule=rule,
-        severity=CATALOGUE[rule].severity,
         symbol=BTC,
         id=id_,
-        message=message or f"order {id_} is gone",
         expected="open",
-        observed="canceled",
+        observed=observed,
         notional=Decimal(notional),
     )
     return Track(finding, NOW_MS - 60_000, NOW_MS, 5.0, NOW_MS, count=7, confirmed=confirmed)
@@ -338,7 +341,7 @@ def test_an_empty_status_can_be_weighed() -> None:
 
 def fullest() -> dict[str, Any]:
     wide = "é" * 400
-    tracks = keyed(track(f"{n:064}", message=wide) for n in range(500))
+    tracks = keyed(track(f"{n:064}", observed=wide) for n in range(500))
     for key, each in tracks.items():
         tracks[key] = replace(each, finding=replace(each.finding, expected=wide, observed=wide, symbol=BTC + "X" * 40))
     keys = [fingerprint(str(number)) for number in range(KEYS_KEPT)]
@@ -389,8 +392,14 @@ def test_a_status_that_fits_is_left_as_it_is() -> None:
 
 
 def test_every_severity_is_read_back() -> None:
-    for severity in Severity:
-        one = track("1")
-        one = replace(one, finding=replace(one.finding, severity=severity))
+    for rule, own, severity in (
+        (Rule.UNEXPECTED_ORDER, False, Severity.WARNING),
+        (Rule.TIMESTAMP_REGRESSION, True, Severity.WARNING),
+        (Rule.ORDER_DIVERGENCE, True, Severity.MEDIUM),
+        (Rule.UNEXPECTED_ORDER, True, Severity.HIGH),
+        (Rule.DUPLICATE_KEY, True, Severity.CRITICAL),
+    ):
+        one = track("1", rule=rule)
+        one = replace(one, finding=replace(one.finding, own=own))
         after = restored(replace(STATE, tracks=keyed([one]))).tracks
         assert [each.finding.severity for each in after.values()] == [severity]

@@ -12,9 +12,9 @@ from accountsync.api.v1alpha1 import Condition, TradingAccountStatus
 from accountsync.controller.events import NOTE_CAP, SERIES_SECONDS, Events
 from accountsync.controller.kube import Kube, KubeError
 from accountsync.controller.telling import summary, tell_all
-from accountsync.domain.catalogue import CATALOGUE, Rule
+from accountsync.domain.catalogue import Rule
 from accountsync.domain.confirm import Outcome
-from accountsync.domain.detect import Finding
+from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Hold, Holds, Signal, Source, Transition
 
 ABOUT = {"metadata": {"namespace": "trading", "name": "alpha", "uid": "u-1", "resourceVersion": "5"}}
@@ -72,9 +72,11 @@ def told() -> Told:
 
 
 def finding(id_: str = "1", rule: Rule = Rule.MISSING_ORDER, notional: str = "1") -> Finding:
-    return Finding(
-        rule, CATALOGUE[rule].severity, "BTC/USDT:USDT", id_, f"order {id_} is gone", notional=Decimal(notional)
-    )
+    return Finding(rule, "BTC/USDT:USDT", id_, observed="canceled", notional=Decimal(notional))
+
+
+def gone(id_: str) -> str:
+    return f"the bot tracks order {id_} of BTC/USDT:USDT as open; on the exchange it is canceled"
 
 
 def status(**conditions: tuple[str, str]) -> TradingAccountStatus:
@@ -100,15 +102,15 @@ async def test_nothing_new_is_not_told(told: Told) -> None:
 async def test_each_rule_is_told_once_with_its_worst_finding_and_how_many_more(told: Told) -> None:
     confirmed = (finding("1"), finding("2", notional="50"), finding("3"), finding("9", Rule.DUPLICATE_KEY))
     assert await told.all(Outcome({}, confirmed, (), ())) == [
-        ("Warning", "DuplicateKey", "order 9 is gone"),
-        ("Warning", "MissingOrder", "order 2 is gone; and 2 more"),
+        ("Warning", "DuplicateKey", "9 of BTC/USDT:USDT is listed twice"),
+        ("Warning", "MissingOrder", f"{gone('2')}; and 2 more"),
     ]
 
 
 async def test_what_resolved_is_told_in_one_event(told: Told) -> None:
     resolved = (finding("1"), finding("9", Rule.DUPLICATE_KEY))
     assert await told.all(Outcome({}, (), resolved, ())) == [
-        ("Normal", "DriftResolved", "DuplicateKey: order 9 is gone; and 1 more")
+        ("Normal", "DriftResolved", "DuplicateKey: 9 of BTC/USDT:USDT is listed twice; and 1 more")
     ]
 
 
@@ -176,8 +178,8 @@ async def test_drift_and_pauses_are_told_by_findings_and_holds_not_by_conditions
 
 def test_a_summary_names_the_worst_and_counts_the_rest() -> None:
     assert summary([]) == ""
-    assert summary([finding("1")]) == "MissingOrder: order 1 is gone"
-    assert summary([finding("1"), finding("2", notional="5")]) == "MissingOrder: order 2 is gone; and 1 more"
+    assert summary([finding("1")]) == f"MissingOrder: {gone('1')}"
+    assert summary([finding("1"), finding("2", notional="5")]) == f"MissingOrder: {gone('2')}; and 1 more"
 
 
 # --- series --------------------------------------------------------------------------------------------------------

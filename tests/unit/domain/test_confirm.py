@@ -8,20 +8,18 @@ import pytest
 
 from accountsync.domain.catalogue import CATALOGUE, Rule
 from accountsync.domain.confirm import Moment, Outcome, Track, Tracks, confirm, would_confirm
-from accountsync.domain.detect import ANY, Detection, Finding
+from accountsync.domain.finding import ANY, Detection, Finding
 
 BTC = "BTC/USDT:USDT"
 GRACE_MS = 5_000
 START = 1_790_000_000_000
 AT_ONCE = [rule for rule, row in CATALOGUE.items() if row.at_once]
-BY_ID = [Rule.UNEXPECTED_ORDER, Rule.MISSING_ORDER, Rule.ORDER_DIVERGENCE]
+BY_ID = [Rule.UNEXPECTED_ORDER, Rule.MISSING_ORDER, Rule.ORDER_DIVERGENCE, Rule.UNATTRIBUTED_FILL]
 BY_LOOKING = [Rule.POSITION_MISMATCH, Rule.BALANCE_MISMATCH]
 
 
 def a(rule: Rule, observed: str = "1", *, changed: int | None = None, notional: int = 0, id_: str = "x") -> Finding:
-    return Finding(
-        rule, CATALOGUE[rule].severity, BTC, id_, "text", observed=observed, changed=changed, notional=Decimal(notional)
-    )
+    return Finding(rule, BTC, id_, observed=observed, changed=changed, notional=Decimal(notional))
 
 
 ORPHAN = a(Rule.UNEXPECTED_ORDER)

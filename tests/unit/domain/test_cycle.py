@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from tests.support.fakes import BTC, ETH, START_MS, FakeBot, FakeExchange, ManualClock, tracked, truth
 
-from accountsync.cycle import MAX_QUESTIONS, Cycle, Failure, State, idle, run
+from accountsync.cycle import Cycle, State, idle, run
 from accountsync.domain.account import AccountSnapshot, Order, OrderStatus, PositionSide
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.decide import Wishes
@@ -15,6 +15,8 @@ from accountsync.domain.expected import ExpectedOrder, ExpectedPosition, Expecte
 from accountsync.domain.holds import Source
 from accountsync.domain.policy import Mode, Policy
 from accountsync.errors import AccountSyncError, BeliefUnobserved, ConfigurationError, ExchangeUnobserved, Reason
+from accountsync.inquire import MAX_QUESTIONS
+from accountsync.observe import Failure
 
 NET = PositionSide.NET
 UNREACHABLE = ExchangeUnobserved(Reason.EXCHANGE_UNREACHABLE, "no route", retry_after=7.0)
@@ -550,8 +552,12 @@ async def test_a_divergence_is_confirmed_against_the_order_itself_and_not_agains
     """The list stays behind for good; asked by id, the exchange says what the bot believes."""
 
     class Lagging(FakeExchange):
-        async def find_order(self, *, symbol: str, order_id: str = "", client_id: str = "") -> Order | None:
-            found = await super().find_order(symbol=symbol, order_id=order_id, client_id=client_id)
+        async def find_order(
+            self, *, symbol: str, order_id: str = "", client_id: str = "", conditional: bool | None = None
+        ) -> Order | None:
+            found = await super().find_order(
+                symbol=symbol, order_id=order_id, client_id=client_id, conditional=conditional
+            )
             return None if found is None else replace(found, filled=Decimal("0.5"))
 
     desk.exchange = Lagging(desk.clock)
@@ -574,8 +580,12 @@ class Ghosts(FakeExchange):
 
     __slots__ = ()
 
-    async def find_order(self, *, symbol: str, order_id: str = "", client_id: str = "") -> Order | None:
-        found = await FakeExchange.find_order(self, symbol=symbol, order_id=order_id, client_id=client_id)
+    async def find_order(
+        self, *, symbol: str, order_id: str = "", client_id: str = "", conditional: bool | None = None
+    ) -> Order | None:
+        found = await FakeExchange.find_order(
+            self, symbol=symbol, order_id=order_id, client_id=client_id, conditional=conditional
+        )
         return None if order_id < "5" else found
 
 

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from accountsync.domain.catalogue import CATALOGUE, Rule, Severity
+from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.confirm import Track
 from accountsync.domain.decide import Acknowledged, Decision, Situation, Wishes, decide
-from accountsync.domain.detect import Finding
+from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Holds, Source, fingerprint
 from accountsync.domain.policy import Mode, Policy
 
@@ -20,6 +20,14 @@ COMPLETE = Situation(complete=True, whole=True)
 NOTHING = Wishes()
 
 
+OF_SEVERITY = {
+    Severity.WARNING: (Rule.UNEXPECTED_ORDER, False),
+    Severity.MEDIUM: (Rule.ORDER_DIVERGENCE, True),
+    Severity.HIGH: (Rule.MISSING_ORDER, True),
+    Severity.CRITICAL: (Rule.DUPLICATE_KEY, True),
+}
+
+
 def track(
     id_: str = "1",
     rule: Rule = Rule.MISSING_ORDER,
@@ -28,14 +36,8 @@ def track(
     confirmed: bool = True,
     severity: Severity | None = None,
 ) -> Track:
-    finding = Finding(
-        rule,
-        severity or CATALOGUE[rule].severity,
-        "BTC/USDT:USDT",
-        id_,
-        f"order {id_} is gone",
-        notional=Decimal(notional),
-    )
+    rule, own = (rule, True) if severity is None else OF_SEVERITY[severity]
+    finding = Finding(rule, "BTC/USDT:USDT", id_, observed="canceled", notional=Decimal(notional), own=own)
     return Track(finding, NOW, NOW, 0.0, 0, confirmed=confirmed)
 
 
@@ -98,7 +100,9 @@ def test_a_confirmed_finding_pauses(account: Account) -> None:
     assert account.held == {Source.POLICY}
     assert account.holds[Source.POLICY].keys == (key_of(track()),)
     assert [(t.source, t.raised) for t in decision.transitions] == [(Source.POLICY, True)]
-    assert decision.transitions[0].message == "MissingOrder: order 1 is gone"
+    assert decision.transitions[0].message == (
+        "MissingOrder: the bot tracks order 1 of BTC/USDT:USDT as open; on the exchange it is canceled"
+    )
 
 
 def test_an_open_finding_does_not_pause(account: Account) -> None:
@@ -131,7 +135,7 @@ def test_the_hold_names_the_worst_and_counts_the_rest(account: Account) -> None:
     decision = account.decide(
         track("1", notional="999"), track("2", Rule.DUPLICATE_KEY, notional="1"), track("3", notional="5")
     )
-    assert decision.transitions[0].message == "DuplicateKey: order 2 is gone, and 2 more"
+    assert decision.transitions[0].message == "DuplicateKey: 2 of BTC/USDT:USDT is listed twice, and 2 more"
 
 
 def test_a_finding_that_resolves_lifts_no_policy_hold(account: Account) -> None:

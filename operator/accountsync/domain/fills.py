@@ -1,0 +1,232 @@
+"""What was traded lately: the fills that no order of the bot explains, and where a position stood at the belief's time.
+
+In:  the fills of the symbols whose positions changed, read behind each snapshot. Out: `FillLog`, remembered between
+cycles, and findings for the fills that are foreign.
+
+Invariants:
+1. A fill is told of once: it stays in `pending` until an order of the bot explains it, or until its finding was
+   confirmed and the bot has taken the position into its account.
+2. `watermark` never passes a pending fill, so that a restart forgets none; nothing before it is ever read again.
+3. A path of positions is told only where every fill of it was read.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from accountsync.domain.account import AccountSnapshot, Fill, Order, Position, PositionSide
+from accountsync.domain.catalogue import Rule
+from accountsync.domain.draft import Draft
+from accountsync.domain.expected import ExpectedState
+from accountsync.domain.finding import Detection, Finding, Question, plain, sanitize
+from accountsync.domain.sharing import names
+
+KEPT = 500
+"""Fills kept of one symbol, besides the pending ones."""
+OVERLAP_MS = 5_000
+"""Lists of fills may lag behind positions: so much is read again."""
+SAME_CHANGE_MS = 10
+"""A position's update time and that of the fill behind it may differ by so much."""
+
+Leg = tuple[str, PositionSide]
+FillKey = tuple[str, str]
+"""Symbol and id."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillLog:
+    """`start`: exchange ms from which fills are read.
+
+    `read_to`: symbol → until when its fills are known, where that is later than `start`. `recent`: symbol → its fills,
+    oldest first. `cut`: symbol → time of the last one that was dropped from `recent`. `pending`: those that are not
+    dealt with; `orders`: what is known of the orders behind them from lists. `unread`: symbols whose positions changed,
+    and whose fills were not told yet. `late`: symbols whose positions left the list, so that nothing says whether all
+    of their fills were told → until which exchange ms they are read again. `seen_to`: time of the last snapshot.
+    """
+
+    start: int
+    read_to: Mapping[str, int] = field(default_factory=dict)
+    recent: Mapping[str, tuple[Fill, ...]] = field(default_factory=dict)
+    cut: Mapping[str, int] = field(default_factory=dict)
+    pending: Mapping[FillKey, Fill] = field(default_factory=dict)
+    orders: Mapping[tuple[str, str], Order] = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()
+    late: Mapping[str, int] = field(default_factory=dict)
+    seen_to: int = 0
+
+    @property
+    def watermark(self) -> int:
+        """Everything at or before it is dealt with, on the exchange's clock."""
+        known = [self.read_to.get(symbol, self.start) for symbol in self.unread] or [self.seen_to]
+        return max(self.start, min([*known, *(fill.time - 1 for fill in self.pending.values())]))
+
+    def since(self, symbol: str) -> int:
+        """From when to read the fills of `symbol`."""
+        return max(self.start + 1, self.read_to.get(symbol, self.start) - OVERLAP_MS)
+
+    def noticing(self, symbols: Iterable[str], snapshot: AccountSnapshot) -> "FillLog":
+        """The log after a snapshot in which the positions of `symbols` changed."""
+        return replace(self, unread=self.unread.union(symbols), seen_to=max(self.seen_to, snapshot.timestamp))
+
+    def reading(self, symbol: str, rows: Iterable[Fill], snapshot: AccountSnapshot, grace_ms: int) -> "FillLog":
+        """The log after the fills of `symbol` were read, behind `snapshot`."""
+        before = self.recent.get(symbol, ())
+        known = {fill.id for fill in before}
+        begin = max(self.start + 1, self.cut.get(symbol, 0))
+        new = {fill.id: fill for fill in rows if fill.time >= begin and fill.id not in known}
+        fresh = [*new.values()]
+        fills = tuple(sorted((*before, *fresh), key=lambda fill: (fill.time, len(fill.id), fill.id)))
+        changed = max((row.updated or 0 for row in snapshot.positions if row.symbol == symbol), default=0)
+        late = {**self.late}
+        if symbol in self.unread and not (changed and fresh):
+            late[symbol] = snapshot.timestamp + grace_ms
+        elif late.get(symbol, snapshot.timestamp) <= snapshot.timestamp:
+            late.pop(symbol, None)
+        last = fills[-1].time if fills else 0
+        behind = changed > last + SAME_CHANGE_MS and snapshot.timestamp < changed + grace_ms
+        dropped = fills[:-KEPT]
+        return replace(
+            self,
+            read_to={**self.read_to, symbol: max(last, self.read_to.get(symbol, self.start))},
+            recent={**self.recent, symbol: fills[-KEPT:]},
+            cut={**self.cut, symbol: dropped[-1].time} if dropped else self.cut,
+            pending={**self.pending, **{(symbol, fill.id): fill for fill in fresh}},
+            unread=self.unread if behind else self.unread - {symbol},
+            late=late,
+        )
+
+    def recognising(self, orders: Iterable[Order]) -> "FillLog":
+        """The log with those of `orders` that are behind its pending fills, so that nobody has to be asked for them."""
+        if not self.pending:
+            return replace(self, orders={}) if self.orders else self
+        wanted = {(fill.symbol, fill.order_id) for fill in self.pending.values()}
+        seen = {(order.symbol, order.id): order for order in orders if not order.conditional}
+        known = {**self.orders, **seen}
+        return replace(self, orders={key: known[key] for key in wanted & known.keys()})
+
+    def without(self, keys: AbstractSet[FillKey]) -> "FillLog":
+        """The log with these fills dealt with."""
+        if keys.isdisjoint(self.pending):
+            return self
+        return replace(self, pending={key: fill for key, fill in self.pending.items() if key not in keys})
+
+    def last(self, symbol: str) -> int | None:
+        """When `symbol` was traded last; None: not since the log began."""
+        fills = self.recent.get(symbol)
+        return fills[-1].time if fills else None
+
+    def of_order(self, symbol: str) -> tuple[Fill, ...]:
+        """The known fills of `symbol`."""
+        return self.recent.get(symbol, ())
+
+    def path(self, row: Position, since: int) -> frozenset[Decimal] | None:
+        """Every quantity that the leg of `row` had from `since` (ms) to its last change; None: that isn't known."""
+        if row.updated is None or row.symbol in self.unread:
+            return None
+        if since <= max(self.start, self.cut.get(row.symbol, 0)):
+            return None
+        fills = [fill for fill in self.recent.get(row.symbol, ()) if fill.leg is row.side and fill.time >= since]
+        if not fills or fills[-1].time > row.updated or row.updated - fills[-1].time > SAME_CHANGE_MS:
+            return None  # the list of positions, or that of fills, is behind the other
+        quantity = row.quantity
+        path = {quantity}
+        for fill in reversed(fills):
+            quantity -= fill.change
+            path.add(quantity)
+        return frozenset(path)
+
+
+def changed_symbols(
+    before: AccountSnapshot | None, now: AccountSnapshot, expected: ExpectedState | None, log: FillLog
+) -> set[str]:
+    """Symbols whose positions are not what they were.
+
+    Without a `before`: those that changed since the log began, and those that the bot believes to hold, since a
+    position that was closed leaves no row.
+    """
+    if before is not None:
+        return {leg[0] for leg, _ in _legs(before) ^ _legs(now)}
+    believed = expected.positions or () if expected else ()
+    changed = {row.symbol for row in now.positions if (row.updated or 0) > log.start}
+    listed = {row.symbol for row in now.positions if row.quantity}
+    return changed.union(row.symbol for row in believed if row.quantity and row.symbol not in listed)
+
+
+def _legs(snapshot: AccountSnapshot) -> set[tuple[tuple[str, ...], tuple[Decimal, int | None]]]:
+    return {
+        ((row.symbol, row.side, row.margin_mode), (row.quantity, row.updated))
+        for row in snapshot.positions
+        if row.quantity
+    }
+
+
+def judge_fills(log: FillLog, expected: ExpectedState | None, draft: Draft) -> None:
+    """Findings for the foreign ones of the pending fills, and questions about orders that are not known."""
+    for key, fill in log.pending.items():
+        name = f"fill:{fill.id}"
+        question = Question(fill.symbol, fill.order_id, conditional=False)
+        order = log.orders.get((fill.symbol, fill.order_id)) or draft.answers.get(question)
+        if order is None and expected is not None and names(expected, fill.symbol, fill.order_id, ""):
+            draft.explained.add(key)
+            continue
+        if order is None:
+            if question not in draft.answers:
+                draft.ask(question)
+            draft.doubt(fill.symbol, name)
+            continue
+        foreign = _is_foreign(fill, order, expected, draft)
+        if foreign is None:
+            draft.doubt(fill.symbol, name)
+        elif not foreign:
+            draft.explained.add(key)
+        else:
+            what = order.forced or f"order {sanitize(order.id)}, client id {sanitize(order.client_id) or 'none'}"
+            draft.add(
+                Rule.UNATTRIBUTED_FILL,
+                fill.symbol,
+                name,
+                expected="none",
+                observed=f"{fill.side} {plain(fill.quantity)} at {plain(fill.price)} ({what})",
+                notional=fill.quantity * fill.price,
+                changed=fill.time,
+                fills=(fill.id,),
+                client_id=order.client_id,
+            )
+
+
+def _is_foreign(fill: Fill, order: Order, expected: ExpectedState | None, draft: Draft) -> bool | None:
+    """None: that can't be told now. Without a prefix only what the exchange itself did is foreign for certain."""
+    prefix, sharing = draft.policy.order_id_prefix, draft.sharing
+    ours = not prefix or order.client_id.startswith(prefix) or sharing.owner(order.client_id, prefix) is not None
+    if ours and not order.forced:
+        return False
+    if expected is None:
+        return None
+    if names(expected, fill.symbol, fill.order_id, order.client_id):
+        return False
+    if sharing.siblings:
+        tracked = sharing.tracked(fill.symbol, fill.order_id, order.client_id)
+        if tracked is not False:
+            return None if tracked is None else False
+        return sharing.tells_of(fill.symbol, expected)
+    return True
+
+
+def accepted(log: FillLog, confirmed: Collection[str], detection: Detection) -> set[FillKey]:
+    """The pending fills that people were told of and whose symbols agree again. `confirmed`: keys of findings."""
+    apart = {finding.symbol for finding in detection.findings if finding.rule is Rule.POSITION_MISMATCH}
+    told = {
+        finding.key: finding.symbol
+        for finding in detection.findings
+        if finding.rule is Rule.UNATTRIBUTED_FILL and finding.key in confirmed and finding.symbol not in apart
+    }
+    agreed = {
+        symbol
+        for symbol in told.values()
+        if Rule.POSITION_MISMATCH in detection.unjudged or detection.judged(Finding(Rule.POSITION_MISMATCH, symbol, ""))
+    }
+    keys = {
+        f"{Rule.UNATTRIBUTED_FILL}|{symbol}|{sanitize(f'fill:{id_}')}": (symbol, id_) for symbol, id_ in log.pending
+    }
+    return {keys[key] for key, symbol in told.items() if symbol in agreed and key in keys}

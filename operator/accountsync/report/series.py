@@ -1,0 +1,100 @@
+"""What is counted and kept of one account between scrapes."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from accountsync.cycle import Cycle
+from accountsync.domain.catalogue import CATALOGUE, Rule
+from accountsync.domain.confirm import Tracks
+from accountsync.domain.finding import Finding
+from accountsync.domain.holds import Holds, Source
+
+RECOUNT_AFTER = 60.0
+
+
+@dataclass(slots=True)
+class AccountSeries:
+    """The series of one account.
+
+    `since`: monotonic seconds from which it is aged without a good snapshot. `last_ts`: exchange ms. `clock_skew`:
+    seconds that the exchange's clock is ahead of ours.
+    """
+
+    namespace: str
+    account: str
+    since: float
+    stale_after: float = 300.0
+    last_ts: int = 0
+    good_at: float | None = None
+    suspended: bool = False
+    positions: int = 0
+    open_orders: int = 0
+    pending_notional: Decimal = Decimal(0)
+    clock_skew: float = 0.0
+    notional_at_risk: Decimal = Decimal(0)
+    standing: Counter[Rule] = field(default_factory=Counter)
+    mismatches: Counter[str] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    held: frozenset[Source] = frozenset()
+    counted: dict[str, float] = field(default_factory=dict)
+
+    def record(self, cycle: Cycle, monotonic: float) -> None:
+        """Take over what `cycle` learned."""
+        self.runs += 1
+        for failure in (cycle.exchange, cycle.bot):
+            if failure is not None:
+                self.errors[failure.reason.label] += 1
+        state = cycle.state
+        if state.snapshot is not None and state.timestamp is not None:
+            self.last_ts = state.timestamp
+            self.good_at = state.good_at
+            self.positions = state.snapshot.held
+            self.open_orders = len(state.snapshot.orders)
+            self.pending_notional = state.snapshot.pending_notional
+            self.clock_skew = state.snapshot.skew_ms / 1000
+        self.count(cycle.outcome.shown, monotonic)
+        self.stand(state.tracks, state.holds)
+        self.recount(state.tracks, monotonic)
+
+    def age(self, monotonic: float) -> float | None:
+        """Seconds since the last good snapshot, or since the account was first seen; None while it is suspended."""
+        return None if self.suspended else monotonic - max(self.since, self.good_at or self.since)
+
+    def stand(self, tracks: Tracks, holds: Holds) -> None:
+        """What stands now: confirmed findings and holds."""
+        confirmed = [track.finding for track in tracks.values() if track.confirmed]
+        self.standing = Counter(finding.rule for finding in confirmed)
+        self.notional_at_risk = notional_at_risk(confirmed)
+        self.held = frozenset(holds)
+
+    def count(self, findings: Iterable[Finding], monotonic: float) -> None:
+        """Advance the mismatch counters for findings that are confirmed and were shown."""
+        for finding in findings:
+            row = CATALOGUE[finding.rule]
+            self.mismatches[row.account_sync] += 1
+            if finding.reconcile:
+                self.types[finding.reconcile] += 1
+            self.counted[finding.key] = monotonic
+
+    def recount(self, tracks: Tracks, monotonic: float) -> None:
+        """Advance them at least every minute while a confirmed finding stands, so that increase() sees it."""
+        confirmed = {track.finding.key: track.finding for track in tracks.values() if track.confirmed}
+        self.counted = {key: at for key, at in self.counted.items() if key in confirmed}
+        due = [
+            finding
+            for key, finding in confirmed.items()
+            if monotonic - self.counted.setdefault(key, monotonic) >= RECOUNT_AFTER
+        ]
+        self.count(due, monotonic)
+
+
+def notional_at_risk(findings: Iterable[Finding]) -> Decimal:
+    """The largest finding of each symbol, summed: one missed fill raises several findings of the same value."""
+    largest: dict[str, Decimal] = {}
+    for finding in findings:
+        largest[finding.symbol] = max(largest.get(finding.symbol, Decimal(0)), finding.notional)
+    return sum(largest.values(), Decimal(0))
