@@ -87,7 +87,7 @@ def _find(exchange: Exchange, question: Question) -> Awaitable[Order | None]:
 
 
 def _left(tracks: Tracks, listed: Collection[tuple[str, str]], detection: Detection) -> dict[Finding, Question]:
-    """Orders that were confirmed to be there, and have left the list."""
+    """Orders that were confirmed to be there, or to be different, and have left the list."""
     return {
         track.finding: Question(
             track.finding.symbol,
@@ -96,7 +96,7 @@ def _left(tracks: Tracks, listed: Collection[tuple[str, str]], detection: Detect
         )
         for track in tracks.values()
         if track.confirmed
-        and track.finding.rule is Rule.UNEXPECTED_ORDER
+        and track.finding.rule in {Rule.UNEXPECTED_ORDER, Rule.ORDER_DIVERGENCE}
         and (track.finding.symbol, track.finding.id) not in listed
         and detection.judged(track.finding)
     }

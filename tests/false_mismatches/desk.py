@@ -17,6 +17,7 @@ from accountsync.domain.decide import Wishes
 from accountsync.domain.expected import ExpectedOrder, ExpectedPosition, ExpectedState
 from accountsync.domain.finding import Finding
 from accountsync.domain.policy import Mode, Policy
+from accountsync.domain.sharing import Sharing
 from accountsync.exchange import CcxtExchange, EndpointPolicy, Venue, Venues
 from accountsync.ports import Clock, Exchange
 from accountsync.simulator import Account, AlgoOrder, Fault, RequestRecord, Simulator, World
@@ -55,6 +56,7 @@ class Watch:
         self.state = State()
         self.told: list[Finding] = []
         self.since = clock.monotonic()
+        self.sharing: Callable[[], Sharing] = Sharing
 
     async def pause(self, seconds: float) -> None:
         raise NotImplementedError
@@ -63,7 +65,16 @@ class Watch:
         """One cycle, `after` seconds from now."""
         await self.pause(after)
         self.bot.state = self.belief()
-        made = await run(self.state, self.policy, Wishes(), self.port, self.bot, self.watching, since=self.since)
+        made = await run(
+            self.state,
+            self.policy,
+            Wishes(),
+            self.port,
+            self.bot,
+            self.watching,
+            since=self.since,
+            sharing=self.sharing(),
+        )
         self.state = made.state
         self.told += made.outcome.confirmed
         return made

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,11 +17,16 @@ from accountsync.controller import status as written
 from accountsync.domain.account import PositionSide
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.expected import ExpectedPosition, ExpectedState
+from accountsync.domain.sharing import Sharing, Sibling
+from accountsync.exchange.binance_rows import read_position
 from accountsync.simulator import DEFAULT_SYMBOLS
 
 LOT = Decimal("0.000000000000000001")
 """The smallest there is of a token with 18 places."""
 QUANTITY = Decimal("123456789.123456789012345678")
+MANY = Decimal("12345678901234.123456789012345678")
+ONE_LOT_MORE = Decimal("12345678901234.123456789012345679")
+"""Of more digits than arithmetic keeps unless it is told to."""
 
 
 def published(position: str, *, filled: str = "0", number: str = "") -> ExpectedState:
@@ -84,13 +90,40 @@ async def test_one_lot_of_eighteen_places_is_a_difference_and_is_told_exactly() 
 async def test_an_amount_of_more_digits_than_a_context_keeps_is_exact(leg: PositionSide) -> None:
     """hummingbot: trillions of a token with 18 places have more digits than arithmetic keeps unless it is told to."""
     desk = Desk()
-    many = Decimal("12345678901234.123456789012345678")
-    desk.exchange.hold(BTC, many, leg)
+    desk.exchange.hold(BTC, MANY, leg)
     await desk.stays_quiet()
-    more = Decimal("12345678901234.123456789012345679")
-    desk.believe(positions=(ExpectedPosition(BTC, leg, more),))
+    desk.believe(positions=(ExpectedPosition(BTC, leg, ONE_LOT_MORE),))
     (finding,) = await desk.finds(Rule.POSITION_MISMATCH)
-    assert (finding.expected, finding.observed) == (f"{more}", f"{many}")
+    assert (finding.expected, finding.observed) == (f"{ONE_LOT_MORE}", f"{MANY}")
+
+
+@pytest.mark.parametrize("leg", PositionSide)
+async def test_what_two_bots_believe_together_is_exact(leg: PositionSide) -> None:
+    """hummingbot: the sum of two beliefs has as many places as both of them."""
+    desk = Desk()
+    desk.exchange.hold(BTC, MANY, leg)
+    parts = [Decimal(12345678901233), Decimal("1.123456789012345678")]
+    desk.believe(positions=(ExpectedPosition(BTC, leg, parts[0]),))
+
+    def share(own: Decimal) -> None:
+        desk.sharing = lambda: Sharing(
+            (
+                Sibling(
+                    "other",
+                    "other_",
+                    ExpectedState(
+                        desk.clock.now_ms(), positions=(ExpectedPosition(BTC, leg, own),), orders=(), balances=()
+                    ),
+                ),
+            )
+        )
+
+    share(parts[1])
+    made = await desk.stays_quiet()
+    assert all(cycle.complete for cycle in made)
+    share(parts[1] + LOT)
+    (finding,) = await desk.finds(Rule.POSITION_MISMATCH)
+    assert (finding.expected, finding.observed) == (f"{ONE_LOT_MORE}", f"{MANY}")
 
 
 async def test_less_than_a_step_is_dust_and_a_step_is_a_difference() -> None:
@@ -179,3 +212,12 @@ async def test_eighteen_places_come_through_the_adapter() -> None:
             line.stick_to(replace(believed, positions=off))
             (finding,) = await line.finds(Rule.POSITION_MISMATCH, cycles=30)
             assert (finding.expected, finding.observed) == (f"{QUANTITY + step}", f"{QUANTITY}")
+
+
+@pytest.mark.parametrize("side", ["LONG", "SHORT"])
+def test_a_sign_that_is_turned_round_on_the_way_rounds_nothing(side: str) -> None:
+    """hummingbot: as many digits come out of a row of the exchange's as went into it."""
+    client = SimpleNamespace(id="binanceusdm", markets={}, markets_by_id={"BTCUSDT": [{"symbol": BTC}]})
+    amount = f"-{MANY}" if side == "SHORT" else f"{MANY}"
+    row = {"symbol": "BTCUSDT", "positionSide": side, "positionAmt": amount, "isolatedMargin": "0"}
+    assert read_position(client, row).quantity == MANY

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,10 @@ SLOW = 45
 
 def in_sync(status: Body) -> bool:
     return status.get("sync") == "InSync" and not status["paused"]
+
+
+def handled(status: Body, request: str) -> bool:
+    return status.get("lastHandledReconcileAt") == request
 
 
 def rules(status: Body) -> dict[str, int]:
@@ -61,11 +66,10 @@ def test_a_stop_that_the_bot_lost_is_told_and_one_that_triggered_is_joined_with_
     exchange.call(lambda sim: sim.world.algos.trigger(stop))
     child = exchange.call(lambda sim: sim.world.algos.current(stop).child)
     assert child is not None
-    for _ in range(5):
-        before = stage.status("stops")["lastReportTime"]
-        stage.annotate("stops", "requestedAt", before)
-        stage.await_status("stops", lambda s, echo=before: s.get("lastHandledReconcileAt") == echo, "cycle")
-    assert rules(stage.status("stops")) == {}
+    for turn in range(5):
+        stage.annotate("stops", "requestedAt", f"turn-{turn}")
+        stage.await_status("stops", partial(handled, request=f"turn-{turn}"), "cycle")
+        assert rules(stage.status("stops")) == {}
 
 
 def test_a_liquidation_is_told_as_what_it_is(exchange: SimulatorThread, bot: HttpBot, stage: Stage) -> None:
@@ -198,3 +202,15 @@ def test_the_log_has_the_lines_that_the_runbooks_grep_for(
     (position,) = grep("position_mismatch")
     assert (position["local_qty"], position["exchange_qty"]) == ("0.05", "0.5")
     assert grep("ReconciliationLoop started")
+
+
+def test_a_key_that_may_trade_is_pointed_out(exchange: SimulatorThread, bot: HttpBot, stage: Stage) -> None:
+    full = open_account(stage, exchange, bot, "strong")
+    status = stage.await_status("strong", in_sync, "clean account")
+    assert find_condition(status, "CredentialsValid")["reason"] == "Accepted"
+    key = exchange.call(lambda sim: sim.world.create_key(sim.world.account(full), permissions=("read", "trade")))
+    stage.secret("strong-read", {"apiKey": key.api_key, "secret": key.secret})
+    stage.await_status(
+        "strong", lambda s: find_condition(s, "CredentialsValid")["reason"] == "MayTrade", "word about the key"
+    )
+    assert stage.status("strong")["sync"] == "InSync"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +127,77 @@ def test_what_was_counted_against_an_old_list_does_not_confirm_another_differenc
     fresh = finding(Rule.ORDER_DIVERGENCE, observed="filled 1", changed=T0 + 9_000)
     assert not watch.see(10, fresh).confirmed
     assert watch.see(20, fresh).confirmed
+
+
+FINDINGS = st.builds(
+    finding,
+    st.sampled_from(Rule),
+    observed=st.sampled_from(["2", "3"]),
+    changed=st.none() | st.integers(T0 - 10_000, T0 + 200_000),
+    id_=st.sampled_from(["a", "b"]),
+).flatmap(lambda row: st.sampled_from([row, replace(row, proven=True), replace(row, proven=False)]))
+PASSES = st.lists(
+    st.tuples(
+        st.floats(0, 20, allow_nan=False),
+        st.lists(FINDINGS, max_size=4, unique_by=lambda row: row.key),
+        st.floats(-6, 6, allow_nan=False),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(PASSES, st.integers(1, 3))
+def test_the_same_moment_twice_advances_nothing(
+    passes: list[tuple[float, list[Finding], float, bool]], confirmations: int
+) -> None:
+    watch, at = Watch(confirmations=confirmations), 0.0
+    for gap, findings, lag, believed in passes:
+        at += gap
+        once = watch.see(at, *findings, as_of=at + lag, believed=believed)
+        again = watch.see(at, *findings, as_of=at + lag, believed=believed)
+        assert (again.confirmed, again.resolved, again.shown) == ((), (), once.shown)
+        for key, track in again.tracks.items():
+            at_once = CATALOGUE[track.finding.rule].at_once
+            assert track == (replace(once.tracks[key], count=track.count) if at_once else once.tracks[key])
+        watch.tracks = once.tracks
+
+
+@given(PASSES, st.integers(1, 3), st.randoms(use_true_random=False))
+def test_the_order_of_findings_does_not_matter(
+    passes: list[tuple[float, list[Finding], float, bool]], confirmations: int, chance: Random
+) -> None:
+    one, other, at = Watch(confirmations=confirmations), Watch(confirmations=confirmations), 0.0
+    for gap, findings, lag, believed in passes:
+        at += gap
+        mixed = chance.sample(findings, len(findings))
+        first = one.see(at, *findings, as_of=at + lag, believed=believed)
+        second = other.see(at, *mixed, as_of=at + lag, believed=believed)
+        assert first.tracks == second.tracks
+        assert set(first.confirmed) == set(second.confirmed)
+        assert set(first.resolved) == set(second.resolved)
+
+
+@given(PASSES, st.integers(1, 3))
+def test_what_the_exchange_could_prove_and_was_not_asked_for_is_never_confirmed(
+    passes: list[tuple[float, list[Finding], float, bool]], confirmations: int
+) -> None:
+    watch, at = Watch(confirmations=confirmations), 0.0
+    for gap, findings, lag, believed in passes:
+        at += gap
+        rows = [replace(row, proven=False) for row in findings if not CATALOGUE[row.rule].at_once]
+        assert not watch.see(at, *rows, as_of=at + lag, believed=believed).confirmed
+
+
+@given(PASSES, st.integers(1, 3))
+def test_without_a_belief_nothing_that_is_compared_is_confirmed_or_resolved(
+    passes: list[tuple[float, list[Finding], float, bool]], confirmations: int
+) -> None:
+    watch, at = Watch(confirmations=confirmations), 0.0
+    for gap, findings, lag, believed in passes:
+        at += gap
+        outcome = watch.see(at, *findings, as_of=at + lag, believed=believed, unknown=[] if believed else [("*", "*")])
+        if not believed:
+            told = (*outcome.confirmed, *outcome.resolved)
+            assert [row for row in told if not CATALOGUE[row.rule].at_once] == []

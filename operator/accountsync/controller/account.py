@@ -98,6 +98,7 @@ class AccountLoop:
         self._exchange_failing: Failing | None = None
         self._bot_failing: Failing | None = None
         self._observed = False
+        self._may_trade = False
         self._written = ""
         self._summed_at = float("-inf")
         self._written_at = float("-inf")
@@ -269,6 +270,8 @@ class AccountLoop:
         await self._report(cycle, self._now(replace(base, observed=True), policy, account.spec), handled=True)
         if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
             tools.sides.forget_bot_secret(account)
+        if cycle.accepted:
+            self._may_trade = await tools.sides.may_trade(account)
         rejected = cycle.exchange is not None and cycle.exchange.reason is Reason.CREDENTIALS_REJECTED
         if rejected and await tools.sides.rotated(account):
             self.wake(Trigger.SECRET)
@@ -338,6 +341,7 @@ class AccountLoop:
             open=sum(1 for track in self._state.tracks.values() if not track.confirmed),
             sync=self._sync(drift, 2 * spec.interval.seconds + policy.timeout),
             drift=summary(drift),
+            may_trade=self._may_trade,
             skew_ms=self._state.snapshot.skew_ms if self._state.snapshot else 0,
         )
 

@@ -57,6 +57,7 @@ class Outlook:
     drift: str = ""
     open: int = 0
     skew_ms: int = 0
+    may_trade: bool = False
     holds: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -113,6 +114,8 @@ def _credentials_valid(outlook: Outlook) -> Verdict | None:
     if side is not None and side.failure.reason in CREDENTIAL_REASONS:
         return "False", side.failure.reason, side.failure.message
     if side is None and outlook.reading:
+        if outlook.may_trade:
+            return "True", "MayTrade", "the exchange accepts the key, and the key may trade: give one that only reads"
         return "True", "Accepted", "the exchange accepts the key"
     return None
 

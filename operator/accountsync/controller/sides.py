@@ -4,6 +4,7 @@ A side that can't be made is one that raises why when it is asked: the cycle the
 failure. An exchange client lives as long as its spec and its key stay the same.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -103,6 +104,8 @@ class Unavailable:
 class _Made:
     recipe: tuple[object, ...]
     exchange: CcxtExchange
+    asked: bool = False
+    may_trade: bool = False
 
 
 class Sides:
@@ -139,6 +142,17 @@ class Sides:
         except AccountSyncError:
             return False
         return self._made.get(account.metadata.uid) is not before
+
+    async def may_trade(self, account: TradingAccount) -> bool:
+        """Whether the key for reading may trade too, as far as the exchange tells; it is asked once for each key."""
+        made = self._made.get(account.metadata.uid)
+        if made is None:
+            return False
+        if not made.asked:
+            made.asked = True
+            with contextlib.suppress(AccountSyncError):
+                made.may_trade = bool(await made.exchange.may_trade())
+        return made.may_trade
 
     def forget_bot_secret(self, account: TradingAccount) -> None:
         """After the bot refused to answer: its Secret is read anew for the next question."""

@@ -11,7 +11,7 @@ from accountsync.domain.account import Fill, Order, OrderStatus, Side
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.draft import Book, Draft
 from accountsync.domain.expected import ExpectedOrder
-from accountsync.domain.finding import ORDERS, ZERO, Question, plain, question_about, sanitize
+from accountsync.domain.finding import ZERO, Question, plain, question_about, sanitize
 
 LONGEST_CHAIN = 4
 """An order that triggered, and whose child was amended three times."""
@@ -79,7 +79,6 @@ def _judge_absence(
         if question not in draft.answers:
             draft.ask(question)
             draft.doubt(belief.symbol, name)
-            draft.unknown.add((belief.symbol, ORDERS))  # under which id it was listed before is not known either
             return False
         answer = draft.answers[question]
         if answer is None or not answer.successor:
@@ -93,8 +92,7 @@ def _judge_absence(
     if (answer is None and _too_old_to_tell(belief.created, draft)) or (
         answer is not None and answer.status is OrderStatus.OPEN
     ):
-        # It lives: the list was read before it was placed; or nobody knows any more.
-        draft.doubt(belief.symbol, name, answer.ref if answer else "")
+        draft.doubt(belief.symbol, name)  # it lives: the list was read before it was placed; or nobody knows any more
         return True
     if answer is None:
         observed = "unknown to the exchange"
@@ -171,8 +169,8 @@ def _compare_order(belief: ExpectedOrder, order: Order, draft: Draft) -> None:
         draft.doubt(order.symbol, belief.id, belief.client_id)
         return
     current = _current(order, draft)
-    if current is None:
-        draft.doubt(order.symbol, order.ref, belief.id, belief.client_id)  # listed, and unknown to the exchange
+    if current is None or current.successor:  # listed, and unknown to the exchange, or over: the list is behind
+        draft.doubt(order.symbol, order.ref, belief.id, belief.client_id)
         return
     differing = [
         (name, believed, actual)

@@ -173,6 +173,12 @@ class BinanceUsdm(Unified):
             marks=MappingProxyType({row.symbol: row.mark_price for row in positions if row.mark_price is not None}),
         )
 
+    async def may_trade(self, client: Any) -> bool | None:
+        """Whether the key may trade futures, by "Get API Key Permission"; the wallet's budget is another one."""
+        row = await client.sapiGetAccountApiRestrictions()
+        may = row.get("enableFutures") if isinstance(row, dict) else None
+        return may if isinstance(may, bool) else None
+
     async def find_order(
         self,
         client: Any,

@@ -91,6 +91,12 @@ class CcxtExchange:
         income: tuple[Income, ...] = await self.venue.call("reading the income", reading)
         return income
 
+    async def may_trade(self) -> bool | None:
+        """Whether the key may do more than read; None where the exchange doesn't tell. Raises as `snapshot`."""
+        client = await self._ready()
+        may: bool | None = await self.venue.call("asking what the key may do", self.venue.dialect.may_trade(client))
+        return may
+
     def canonical_symbol(self, text: str) -> str:
         """The unified spelling of `text`. Raises KeyError for a symbol that the exchange does not list."""
         return self.venue.canonical_symbol(text)

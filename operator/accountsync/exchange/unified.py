@@ -142,6 +142,10 @@ class Unified:
         ]
         return [row for row in rows if row.wallet]
 
+    async def may_trade(self, client: Any) -> bool | None:  # noqa: ARG002
+        """None: ccxt has no unified call for it."""
+        return None
+
     async def find_order(
         self,
         client: Any,

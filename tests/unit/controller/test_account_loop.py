@@ -122,6 +122,9 @@ class FakeSides:
     async def rotated(self, _account: api.TradingAccount) -> bool:
         return False
 
+    async def may_trade(self, _account: api.TradingAccount) -> bool:
+        return False
+
     def forget(self, uid: str) -> None:
         pass
 

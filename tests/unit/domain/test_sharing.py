@@ -151,7 +151,8 @@ def test_balances_are_told_by_the_one_that_leads() -> None:
     row = Balance("USDT", Decimal(9))
     assert rules(seen(row, own=belief(usdt("1")), beside=among(GRID))) == [Rule.BALANCE_MISMATCH]
     found = seen(row, own=belief(usdt("1")), beside=among(GRID, leads=False))
-    assert (found.findings, found.unjudged) == ((), {Rule.BALANCE_MISMATCH})
+    assert found.findings == ()
+    assert found.unjudged == {Rule.BALANCE_MISMATCH}
 
 
 def test_a_stake_is_a_position_or_an_open_order() -> None:
