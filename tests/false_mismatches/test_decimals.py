@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.api.accounts import MINIMAL
 from tests.false_mismatches.desk import Desk, lines, simulated
-from tests.support.fakes import BTC, tracked
+from tests.support.fakes import BTC, ETH, tracked
 
 from accountsync.api import v1alpha1 as api
 from accountsync.bot.state import parse_state
@@ -121,6 +121,9 @@ async def test_what_two_bots_believe_together_is_exact(leg: PositionSide) -> Non
     share(parts[1])
     made = await desk.stays_quiet()
     assert all(cycle.complete for cycle in made)
+    desk.exchange.hold(ETH, "1", leg)
+    (elsewhere,) = await desk.finds(Rule.POSITION_MISMATCH)
+    assert (elsewhere.symbol, elsewhere.expected, elsewhere.observed) == (ETH, "0", "1")
     share(parts[1] + LOT)
     (finding,) = await desk.finds(Rule.POSITION_MISMATCH)
     assert (finding.expected, finding.observed) == (f"{ONE_LOT_MORE}", f"{MANY}")

@@ -75,6 +75,6 @@ def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
 
 def test_every_verb_says_what_it_does(tmp_path: Path) -> None:
     listed = run("--help", home=tmp_path).stdout
-    for verb in ("crds", "docs", "operator", "simulate"):
+    for verb in ("crds", "docs", "drill", "evidence", "operator", "simulate"):
         assert verb in listed
         assert run(verb, "--help", home=tmp_path).returncode == 0

@@ -375,7 +375,7 @@ class TradingAccountSpec(Part):
     """What the operator may do about a difference."""
 
     evidence: bool = False
-    """Write what was read, and what was found in it, into files of the operator: see docs/evidence.md."""
+    """Write what was read, and what was found in it, into files of the operator: see its README."""
 
     @model_validator(mode="after")
     def _prefix_where_shared(self) -> Self:

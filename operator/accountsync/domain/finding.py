@@ -72,6 +72,12 @@ class Finding:
         }
         return CATALOGUE[self.rule].reconcile if known.get(self.rule, True) else ""
 
+    @property
+    def ledger(self) -> str:
+        """Its name in the ledger runbook, whose ghost is a position that the exchange does not hold; empty: none."""
+        ghost = self.rule is not Rule.POSITION_MISMATCH or self.observed == "0"
+        return CATALOGUE[self.rule].ledger if ghost else ""
+
 
 def worst_first(finding: Finding) -> tuple[int, Decimal, str]:
     """Sorts findings: by severity, then notional, then key."""

@@ -177,7 +177,7 @@ def _mismatch(finding: Finding, track: Track | None, *, accepted: bool) -> Misma
         "accountSync": row.account_sync,
         "reconcile": finding.reconcile,
         "desync": row.desync,
-        "ledger": row.ledger,
+        "ledger": finding.ledger,
     }
     if accepted:
         state = Standing.IGNORED
