@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo drill test lint crds docs cluster simulate-many bench bench-detect lock clean
+.PHONY: help demo drill test lint crds docs cluster simulate simulate-mutants bench bench-detect lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,8 +46,11 @@ crds: $(READY) ## write the CRDs from the models into crds/
 docs: $(READY) ## write the generated pages into docs/
 	@$(BIN)/accountsync docs --write docs
 
-simulate-many: $(READY) ## the seeded simulation of the judgement with 5,000 seeds
-	@ACCOUNTSYNC_SEEDS=5000 $(BIN)/python -m pytest tests/simulation -q
+simulate: $(READY) ## the seeded simulation of the judgement: SEEDS=2000 worlds, or one of them, told: SEED=1234
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000) --first $(or $(FIRST),0))
+
+simulate-mutants: $(READY) ## deliberate bugs in the shipped code, each of which the simulation has to notice
+	@$(BIN)/python -m tests.simulation.mutants
 
 bench: $(READY) ## CPU time and memory, each beside a plain baseline, in a minute; nothing is asserted
 	@$(BIN)/python -m tests.bench

@@ -253,7 +253,7 @@ async def _judge(
         answers=answers,
         asked=asked,
         wallets=wallets,
-        snapshot=seen if Part.POSITIONS not in seen.missing else state.snapshot,
+        snapshot=state.snapshot if seen.missing else seen,
         timestamp=seen.timestamp,
     )
     return _Judged(state, detection, evidence)
@@ -347,7 +347,8 @@ def _lasting(state: State) -> Answers:
         for question, order in state.answers.items()
         if order is not None
         and order.status is not OrderStatus.OPEN
-        and (question.symbol, sanitize(question.order_id)) in tracked
+        and (order.status is not OrderStatus.TRIGGERED or order.successor)
+        and not tracked.isdisjoint({(question.symbol, sanitize(question.order_id)), (question.symbol, order.ref)})
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from accountsync.api.caps import token
-from accountsync.domain.account import AccountSnapshot
+from accountsync.domain.account import AccountSnapshot, Part
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.policy import Policy
 from accountsync.errors import AccountSyncError, BeliefUnobserved, ConfigurationError, ExchangeUnobserved, Reason
@@ -106,6 +106,13 @@ def in_unified_words(expected: ExpectedState, exchange: Exchange) -> ExpectedSta
             )
     if orders is not None:
         orders = tuple(replace(row, symbol=canonical(row.symbol, "orders", index)) for index, row in enumerate(orders))
+        ids = [(row.symbol, row.id) for row in orders if row.id]
+        names = [(row.symbol, row.client_id) for row in orders if row.client_id]
+        if len(set(ids)) < len(ids) or len(set(names)) < len(names):
+            raise BeliefUnobserved(
+                Reason.STATE_MALFORMED,
+                "the bot's state, orders: one order stands in two spellings of its symbol: keep one",
+            )
     return replace(expected, boot_id=token(expected.boot_id), positions=positions, orders=orders)
 
 
@@ -140,7 +147,9 @@ def unsettle_regressed(
     older = {key for key, updated in now.items() if updated < updates.get(key, updated)}
     older |= {key for key, updated in now.items() if updated < gone.get(key, updated)}
     latest = {key: max(min(updated, until), updates.get(key, 0)) for key, updated in now.items()}
-    left = {key: snapshot.timestamp for key in updates if key not in now and key[0] == POSITION}
+    if Part.POSITIONS in snapshot.missing:
+        latest |= {key: updated for key, updated in updates.items() if key[0] == POSITION}
+    left = {key: snapshot.timestamp for key in updates if key not in latest and key[0] == POSITION}
     still_gone = {key: since for key, since in ({**left, **gone}).items() if key not in now}
     unsettled = snapshot.unsettled.union(symbol for _, symbol, _ in older)
     return replace(snapshot, unsettled=unsettled), latest, still_gone

@@ -105,13 +105,14 @@ def test_the_exchange_cannot_be_changed(cluster: Cluster) -> None:
         "sandbox": True,
         "endpoint": "",
         "symbols": [],
+        "sharedAccount": "",
     }
 
 
 def test_defaults_arrive_also_below_parents_that_were_left_out(cluster: Cluster) -> None:
     cluster.create("defaults")
     assert cluster.get("defaults")["spec"] == {
-        "exchange": {"id": "binanceusdm", "sandbox": False, "endpoint": "", "symbols": []},
+        "exchange": {"id": "binanceusdm", "sandbox": False, "endpoint": "", "symbols": [], "sharedAccount": ""},
         "credentials": {"read": {"secretRef": {"name": "key"}}},
         "interval": "15s",
         "staleAfter": "300s",
@@ -124,7 +125,9 @@ def test_defaults_arrive_also_below_parents_that_were_left_out(cluster: Cluster)
             "staleAfter": "60s",
         },
         "tolerances": {"position": "0", "orderGrace": "5s", "confirmations": 2, "balances": []},
+        "ignore": [],
         "remediation": {"mode": "Observe", "pauseAt": "high"},
+        "evidence": False,
     }
 
 

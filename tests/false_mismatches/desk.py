@@ -26,8 +26,8 @@ from accountsync.simulator.thread import SimulatorThread
 
 T = TypeVar("T")
 PREFIX = "grinder_"
-TIMEOUT = 0.25
-"""Seconds for a request to the simulator."""
+PATIENT, HASTY = 5.0, 0.25
+"""Seconds for a request to the simulator: where it answers, and where it is to be silent."""
 GRACE_MS = 20
 PRICES: Final = {
     ("BTCUSDT", "BUY"): Decimal(50_000),
@@ -213,10 +213,10 @@ class Line(Watch):
     Cycles follow each other at once, and the grace is of milliseconds. The bot believes the truth of each moment.
     """
 
-    def __init__(self, running: SimulatorThread, venue: Venue, name: str, **policy: Any) -> None:
+    def __init__(self, running: SimulatorThread, venue: Venue, name: str, timeout: float, **policy: Any) -> None:
         self.running, self.name = running, name
         key = running.call(lambda sim: sim.world.create_key(sim.world.account(name)))
-        self.exchange = CcxtExchange(venue, {"apiKey": key.api_key, "secret": key.secret}, timeout=TIMEOUT)
+        self.exchange = CcxtExchange(venue, {"apiKey": key.api_key, "secret": key.secret}, timeout=timeout)
         settings = {"mode": Mode.PAUSE, "order_id_prefix": PREFIX, "order_grace_ms": GRACE_MS, **policy}
         super().__init__(self.exchange, SystemClock(), Policy(**settings), self.truth)
 
@@ -330,11 +330,13 @@ def simulated(*names: str, **arguments: Any) -> Iterator[SimulatorThread]:
 
 
 @asynccontextmanager
-async def lines(running: SimulatorThread, *names: str, url: str = "", **policy: Any) -> AsyncIterator[list[Line]]:
+async def lines(
+    running: SimulatorThread, *names: str, url: str = "", patience: float = PATIENT, **policy: Any
+) -> AsyncIterator[list[Line]]:
     """Each account read with a key of its own, all over one venue."""
     venues = Venues(endpoints=EndpointPolicy(["http://127.0.0.1:*", "http://localhost:*"]))
     venue = venues.get("binanceusdm", endpoint=url or running.url)
-    opened = [Line(running, venue, name, **policy) for name in names]
+    opened = [Line(running, venue, name, patience, **policy) for name in names]
     try:
         yield opened
     finally:

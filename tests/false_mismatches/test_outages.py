@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.false_mismatches.desk import MANY, PREFIX, Desk, Line, lines, simulated
+from tests.false_mismatches.desk import HASTY, MANY, PATIENT, PREFIX, Desk, Line, lines, simulated
 from tests.support.fakes import ETH, FakeExchange, ManualClock
 
 from accountsync.domain.account import AccountSnapshot, Order, Side
@@ -145,7 +145,7 @@ async def then_all_is_found(line: Line, ids: list[str]) -> None:
 async def test_a_list_that_lacks_live_orders_is_no_absence_while_no_question_is_answered(breakdown: str) -> None:
     """hummingbot #8457: the failure of a question about an order was counted as 'not found'."""
     with simulated("grid") as running:
-        async with lines(running, "grid") as (line,):
+        async with lines(running, "grid", patience=HASTY if breakdown == "silence" else PATIENT) as (line,):
             ids = await with_six(line)
             line.fault(Fault.stale(3600, path="/fapi/v1/openOrders"))
             made = await line.stays_quiet(4)
@@ -164,7 +164,7 @@ async def test_a_list_that_lacks_live_orders_is_no_absence_while_no_question_is_
 async def test_a_list_that_cannot_be_read_is_no_empty_list(breakdown: str, path: str) -> None:
     """hummingbot #8457: six live orders and a failing list of orders are six live orders."""
     with simulated("grid") as running:
-        async with lines(running, "grid") as (line,):
+        async with lines(running, "grid", patience=HASTY if breakdown == "silence" else PATIENT) as (line,):
             ids = await with_six(line)
             await line.stays_quiet(2)
             line.fault(BREAKDOWNS[breakdown](path=path))

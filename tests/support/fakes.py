@@ -14,6 +14,7 @@ from accountsync.domain.account import (
     Income,
     Order,
     OrderStatus,
+    Part,
     Position,
     PositionSide,
     Side,
@@ -52,7 +53,7 @@ class FakeExchange:
 
     Each call takes the next of `script`: an error is raised, a number of seconds slept, None lets it pass. A call takes
     `latency` seconds between telling its time and reading its rows, and again before it answers. `lists_flat`: a
-    position that is flat stays listed, with the time at which it became so.
+    position that is flat stays listed, with the time at which it became so. `missing`: what its snapshots lack.
     """
 
     clock: Clock
@@ -72,6 +73,7 @@ class FakeExchange:
     traded: list[Fill] = field(default_factory=list)
     booked: list[Income] = field(default_factory=list)
     steps: dict[str, Decimal] = field(default_factory=dict)
+    missing: frozenset[Part] = frozenset()
     _next_id: int = 1
 
     # --- the port ----------------------------------------------------------------------------------------------------
@@ -88,9 +90,14 @@ class FakeExchange:
         rows: list[Position | Order] = [*positions, *orders]
         return AccountSnapshot(
             timestamp=timestamp,
-            positions=positions,
-            orders=orders,
-            balances=tuple(Balance(asset, wallet) for asset, wallet in self.wallets.items() if wallet),
+            positions=() if Part.POSITIONS in self.missing else positions,
+            orders=tuple(
+                row for row in orders if (Part.CONDITIONAL if row.conditional else Part.ORDERS) not in self.missing
+            ),
+            balances=()
+            if Part.BALANCES in self.missing
+            else tuple(Balance(asset, wallet) for asset, wallet in self.wallets.items() if wallet),
+            missing=self.missing,
             unsettled=frozenset(row.symbol for row in rows if (row.updated or 0) > timestamp),
             marks=dict(self.marks),
             steps=dict(self.steps),

@@ -7,6 +7,7 @@ then lists fewer findings (`STATUS_BYTES`). Counts stay exact where lists are cu
 
 import hashlib
 
+FILL_SYMBOLS_CAP = 20
 FINDINGS_CAP = 50
 HISTORY_CAP = 10
 ACKNOWLEDGED_CAP = 64

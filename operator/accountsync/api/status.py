@@ -15,6 +15,7 @@ from accountsync.api.caps import (
     CONDITION_MESSAGE_CAP,
     CONDITIONS_CAP,
     DIGEST_CAP,
+    FILL_SYMBOLS_CAP,
     FINDINGS_CAP,
     HISTORY_CAP,
     HOLD_KEYS_CAP,
@@ -136,6 +137,11 @@ class Watermarks(StatusPart):
 
     fills: Annotated[int, INT64] | None = None
     """Exchange time, in Unix milliseconds, up to which every fill was attributed; reading goes on from there."""
+
+    fill_symbols: Annotated[
+        tuple[Annotated[str, Clipped(SYMBOL_CAP)], ...], Field(max_length=FILL_SYMBOLS_CAP), ATOMIC_LIST
+    ] = ()
+    """Symbols of which later fills are yet to be attributed."""
 
     boot_id: Annotated[str, Token(TOKEN_CAP)] | None = None
     """The bot's boot id when it was last judged."""

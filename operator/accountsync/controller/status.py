@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from accountsync.api import v1alpha1 as api
-from accountsync.api.caps import ACKNOWLEDGED_CAP, FINDINGS_CAP, HISTORY_CAP, STATUS_BYTES
+from accountsync.api.caps import ACKNOWLEDGED_CAP, FILL_SYMBOLS_CAP, FINDINGS_CAP, HISTORY_CAP, STATUS_BYTES
 from accountsync.controller.conditions import gist
 from accountsync.cycle import State
 from accountsync.domain.catalogue import Rule, Severity
@@ -62,9 +62,15 @@ def restore(status: api.TradingAccountStatus, monotonic: float) -> State:
         holds=holds,
         acknowledged={entry.key: entry.notional or Decimal(0) for entry in status.acknowledged},
         timestamp=watermarks.snapshot if watermarks else None,
-        fills=FillLog(start=watermarks.fills) if watermarks and watermarks.fills else None,
+        fills=_fills(watermarks),
         created=status.observed_generation is None,
     )
+
+
+def _fills(watermarks: api.Watermarks | None) -> FillLog | None:
+    if watermarks is None or watermarks.fills is None:
+        return None
+    return FillLog(start=watermarks.fills, unread=frozenset(watermarks.fill_symbols))
 
 
 def _track(item: api.Finding, monotonic: float) -> Track | None:
@@ -156,6 +162,7 @@ def watermarks(state: State) -> api.Watermarks | None:
     return api.Watermarks(
         snapshot=state.timestamp,
         fills=state.fills.watermark if state.fills else None,
+        fill_symbols=tuple(sorted(state.fills.unfinished)[:FILL_SYMBOLS_CAP]) if state.fills else (),
         boot_id=state.belief.boot_id or None,
     )
 
@@ -204,6 +211,7 @@ def significant(status: dict[str, Any]) -> str:
             ),
             "total": counted.get("total", 0),
             "bootId": status.get("watermarks", {}).get("bootId"),
+            "fillSymbols": status.get("watermarks", {}).get("fillSymbols", ()),
             **{
                 name: status.get(name)
                 for name in (

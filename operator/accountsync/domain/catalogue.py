@@ -101,8 +101,7 @@ CATALOGUE = {
             Subject.SNAPSHOT,
             Severity.WARNING,
             "the snapshot is older than one already accepted, and was refused",
-            message="the exchange answered with a snapshot of {observed}, and one of {expected} was accepted before; it"
-            " was refused",
+            message="the exchange answered with a snapshot of {observed}, where {expected} was due; it was refused",
             account_sync="ts_regression",
             at_once=True,
         ),

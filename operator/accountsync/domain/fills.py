@@ -26,6 +26,8 @@ KEPT = 500
 """Fills kept of one symbol, besides the pending ones."""
 OVERLAP_MS = 5_000
 """Lists of fills may lag behind positions: so much is read again."""
+DENIED_FOR_MS = 3_600_000
+"""A fill whose order the exchange denies is Unknown for so long; then nobody will ever tell whose it was."""
 SAME_CHANGE_MS = 10
 """A position's update time and that of the fill behind it may differ by so much."""
 
@@ -56,6 +58,11 @@ class FillLog:
     seen_to: int = 0
 
     @property
+    def unfinished(self) -> frozenset[str]:
+        """Symbols of which fills are yet to be read or to be attributed."""
+        return self.unread.union(self.late, (symbol for symbol, _ in self.pending))
+
+    @property
     def watermark(self) -> int:
         """Everything at or before it is dealt with, on the exchange's clock."""
         known = [self.read_to.get(symbol, self.start) for symbol in self.unread] or [self.seen_to]
@@ -67,7 +74,14 @@ class FillLog:
 
     def noticing(self, symbols: Iterable[str], snapshot: AccountSnapshot) -> "FillLog":
         """The log after a snapshot in which the positions of `symbols` changed."""
-        return replace(self, unread=self.unread.union(symbols), seen_to=max(self.seen_to, snapshot.timestamp))
+        symbols = frozenset(symbols)
+        begun = {symbol: self.seen_to for symbol in symbols - self.read_to.keys() if self.seen_to}
+        return replace(
+            self,
+            read_to={**self.read_to, **begun},
+            unread=self.unread | symbols,
+            seen_to=max(self.seen_to, snapshot.timestamp),
+        )
 
     def reading(self, symbol: str, rows: Iterable[Fill], snapshot: AccountSnapshot, grace_ms: int) -> "FillLog":
         """The log after the fills of `symbol` were read, behind `snapshot`."""
@@ -170,6 +184,9 @@ def judge_fills(log: FillLog, expected: ExpectedState | None, draft: Draft) -> N
         if order is None and expected is not None and names(expected, fill.symbol, fill.order_id, ""):
             draft.explained.add(key)
             continue
+        if order is None and question in draft.answers and draft.snapshot.timestamp - fill.time > DENIED_FOR_MS:
+            draft.explained.add(key)  # nobody can tell any more
+            continue
         if order is None:
             if question not in draft.answers:
                 draft.ask(question)
@@ -198,15 +215,16 @@ def judge_fills(log: FillLog, expected: ExpectedState | None, draft: Draft) -> N
 def _is_foreign(fill: Fill, order: Order, expected: ExpectedState | None, draft: Draft) -> bool | None:
     """None: that can't be told now. Without a prefix only what the exchange itself did is foreign for certain."""
     prefix, sharing = draft.policy.order_id_prefix, draft.sharing
-    ours = not prefix or order.client_id.startswith(prefix) or sharing.owner(order.client_id, prefix) is not None
+    client_id = order.client_id
+    ours = not prefix or client_id.startswith(prefix) or sharing.owner(client_id, prefix) is not None
     if ours and not order.forced:
         return False
     if expected is None:
         return None
-    if names(expected, fill.symbol, fill.order_id, order.client_id):
+    if names(expected, fill.symbol, fill.order_id, client_id):
         return False
     if sharing.siblings:
-        tracked = sharing.tracked(fill.symbol, fill.order_id, order.client_id)
+        tracked = sharing.tracked(fill.symbol, fill.order_id, client_id)
         if tracked is not False:
             return None if tracked is None else False
         return sharing.tells_of(fill.symbol, expected)

@@ -148,8 +148,12 @@ class Detection:
         if not ignores:
             return self
         standing = [ignore for ignore in ignores if now_ms < ignore.until]
-        ignored = tuple(f for f in self.findings if any(_accepts(ignore, f) for ignore in standing))
-        return replace(self, findings=tuple(f for f in self.findings if f not in ignored), ignored=ignored)
+        ignored = {f: any(_accepts(ignore, f) for ignore in standing) for f in self.findings}
+        return replace(
+            self,
+            findings=tuple(f for f in self.findings if not ignored[f]),
+            ignored=tuple(f for f in self.findings if ignored[f]),
+        )
 
 
 def _accepts(ignore: Ignore, finding: Finding) -> bool:

@@ -72,7 +72,7 @@ def _totals(positions: Iterable[Position]) -> dict[tuple[str, PositionSide], Dec
     total: dict[tuple[str, PositionSide], Decimal] = {}
     for row in positions:
         if row.quantity:
-            total[row.symbol, row.side] = total.get((row.symbol, row.side), ZERO) + row.quantity
+            total[row.symbol, row.side] = EXACT.add(total.get((row.symbol, row.side), ZERO), row.quantity)
     return total
 
 

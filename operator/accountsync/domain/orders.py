@@ -13,6 +13,8 @@ from accountsync.domain.draft import Book, Draft
 from accountsync.domain.expected import ExpectedOrder
 from accountsync.domain.finding import ZERO, Question, plain, question_about, sanitize
 
+CHILD_TOLD_WITHIN_MS = 60_000
+"""A conditional order that triggered longer ago than this, and names no child, has none."""
 LONGEST_CHAIN = 4
 """An order that triggered, and whose child was amended three times."""
 
@@ -34,27 +36,47 @@ def compare_orders(book: Book, expected: Iterable[ExpectedOrder], draft: Draft, 
             and order.status is belief.status
             and order.side is belief.side
         ):
-            _compare_order(belief, order, draft)
-    orphaned: set[str] = set()
-    if absent:
-        absent.sort(key=lambda row: (len(row.id), row.id, row.client_id), reverse=True)  # the newest may join first
-        by_client_id = {  # where an exchange lets two open orders share one, the greater id is the newer order
-            (order.symbol, order.client_id): key
-            for key, order in sorted(rest.items(), key=lambda item: (len(item[1].id), item[1].id, item[1].ref))
-            if order.client_id
-        }
-        for belief in absent:
-            found = by_client_id.pop((belief.symbol, belief.client_id), None)
-            if found is not None:
-                rest.pop(found, None)  # or it was taken already, as the successor of another one
-                _compare_order(belief, book[found], draft)
-            elif belief.status is OrderStatus.OPEN and not _judge_absence(belief, book, rest, draft, fills):
-                orphaned.add(belief.symbol)
+            if _is_namesake(belief, order):
+                rest[key] = order
+                absent.append(belief)
+            else:
+                _compare_order(belief, order, draft)
+    orphaned = _find_absent(absent, book, rest, draft, fills) if absent else set()
     for order in rest.values():
         if order.symbol in orphaned:
             draft.doubt(order.symbol, order.ref)  # it may be the successor of one that is not answered for yet
         else:
             _judge_unexpected(order, draft)
+
+
+def _find_absent(
+    absent: list[ExpectedOrder],
+    book: Book,
+    rest: dict[tuple[str, str], Order],
+    draft: Draft,
+    fills: Iterable[Fill],
+) -> set[str]:
+    """Join what is not found by id in another way, or judge its absence; gives the symbols where answers are due."""
+    absent.sort(key=lambda row: (len(row.id), row.id, row.client_id), reverse=True)  # the newest may join first
+    by_client_id = {  # where an exchange lets two open orders share one, the greater id is the newer order
+        (order.symbol, order.client_id): key
+        for key, order in sorted(rest.items(), key=lambda item: (len(item[1].id), item[1].id, item[1].ref))
+        if order.client_id
+    }
+    orphaned = set()
+    for belief in absent:
+        found = by_client_id.pop((belief.symbol, belief.client_id), None)
+        if found is not None:
+            rest.pop(found, None)  # or it was taken already, as the successor of another one
+            _compare_order(belief, book[found], draft)
+        elif belief.status is OrderStatus.OPEN and not _judge_absence(belief, book, rest, draft, fills):
+            orphaned.add(belief.symbol)
+    return orphaned
+
+
+def _is_namesake(belief: ExpectedOrder, order: Order) -> bool:
+    """Whether `order` only has the same id, in the space of conditional orders."""
+    return order.conditional and bool(order.client_id) and belief.client_id not in {"", order.client_id}
 
 
 def _key(belief: ExpectedOrder, book: Book, draft: Draft) -> tuple[str, str]:
@@ -89,11 +111,12 @@ def _judge_absence(
                 _compare_order(belief, successor, draft)
             return True
         question = Question(belief.symbol, answer.successor, conditional=False)
-    if (answer is None and _too_old_to_tell(belief.created, draft)) or (
-        answer is not None and answer.status is OrderStatus.OPEN
-    ):
-        draft.doubt(belief.symbol, name)  # it lives: the list was read before it was placed; or nobody knows any more
-        return True
+    else:
+        draft.doubt(belief.symbol, name)
+        return False
+    if _proves_nothing(belief, answer, draft):
+        draft.doubt(belief.symbol, name)
+        return answer is None or answer.status is OrderStatus.OPEN
     if answer is None:
         observed = "unknown to the exchange"
     else:
@@ -111,6 +134,14 @@ def _judge_absence(
         fills=tuple(row.id for row in fills if answer and (row.symbol, row.order_id) == (answer.symbol, answer.id)),
     )
     return True
+
+
+def _proves_nothing(belief: ExpectedOrder, answer: Order | None, draft: Draft) -> bool:
+    """The order is so old that nobody knows; or it lives, and the list is of before; or its child is not told yet."""
+    if answer is None:
+        return _too_old_to_tell(belief.created, draft)
+    young = draft.snapshot.timestamp - (answer.updated or 0) < CHILD_TOLD_WITHIN_MS
+    return answer.status is OrderStatus.OPEN or (answer.status is OrderStatus.TRIGGERED and young)
 
 
 def _too_old_to_tell(created: int | None, draft: Draft) -> bool:

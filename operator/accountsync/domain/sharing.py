@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from accountsync.domain.account import OrderStatus, PositionSide
 from accountsync.domain.expected import ExpectedBalance, ExpectedPosition, ExpectedState
-from accountsync.domain.finding import ZERO
+from accountsync.domain.finding import EXACT, ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,9 @@ class Sharing:
         total: dict[tuple[str, PositionSide], ExpectedPosition] = {}
         for row in rows:
             before = total.get((row.symbol, row.side))
-            total[row.symbol, row.side] = replace(row, quantity=row.quantity + (before.quantity if before else ZERO))
+            total[row.symbol, row.side] = replace(
+                row, quantity=EXACT.add(row.quantity, before.quantity if before else ZERO)
+            )
         return tuple(total.values())
 
     def balances(self, own: ExpectedState) -> tuple[ExpectedBalance, ...] | None:
@@ -71,7 +73,7 @@ class Sharing:
                 return None
             for row in belief.balances:
                 before = total.get(row.asset)
-                total[row.asset] = replace(row, wallet=row.wallet + (before.wallet if before else ZERO))
+                total[row.asset] = replace(row, wallet=EXACT.add(row.wallet, before.wallet if before else ZERO))
         return tuple(total.values())
 
     def tells_of(self, symbol: str, own: ExpectedState) -> bool:

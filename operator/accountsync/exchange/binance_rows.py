@@ -62,7 +62,7 @@ def read_position(client: Any, row: Row) -> Position:
     return Position(
         symbol=symbol,
         side=side,
-        quantity=-amount if side is PositionSide.SHORT else amount,
+        quantity=amount.copy_negate() if side is PositionSide.SHORT else amount,
         margin_mode=_margin_mode(row, name),
         entry_price=optional_decimal(row.get("entryPrice"), f"{name}: entryPrice"),
         mark_price=optional_decimal(row.get("markPrice"), f"{name}: markPrice"),

@@ -54,7 +54,7 @@ def read_position(client: Any, row: Row, with_both_sides: frozenset[str]) -> Pos
         position_side = PositionSide.LONG if side == "long" else PositionSide.SHORT
     else:
         position_side = PositionSide.NET
-        quantity = quantity if side == "long" else -quantity
+        quantity = quantity if side == "long" else quantity.copy_negate()
     return Position(
         symbol=symbol,
         side=position_side,

@@ -49,8 +49,8 @@ class AccountSeries:
             if failure is not None:
                 self.errors[failure.reason.label] += 1
         state = cycle.state
-        if state.snapshot is not None and state.timestamp is not None:
-            self.last_ts = state.timestamp
+        if state.snapshot is not None:
+            self.last_ts = state.snapshot.timestamp
             self.good_at = state.good_at
             self.positions = state.snapshot.held
             self.open_orders = len(state.snapshot.orders)

@@ -19,6 +19,7 @@ from accountsync.domain.account import AccountSnapshot, Order, Position, Positio
 from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.confirm import Track
 from accountsync.domain.expected import BeliefMemory
+from accountsync.domain.fills import FillLog
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import KEYS_KEPT, Hold, Signal, Source, Transition, fingerprint
 
@@ -166,6 +167,13 @@ def test_a_finding_of_an_unknown_kind_is_left_out_and_the_others_are_kept() -> N
     status["findings"]["items"][0]["rule"] = "FromTheFuture"
     tracks = written.restore(TradingAccountStatus.model_validate(status), 0.0).tracks
     assert [each.finding.id for each in tracks.values()] == ["2"]
+
+
+def test_a_restart_reads_on_where_fills_were_left() -> None:
+    left = FillLog(start=5, seen_to=90, read_to={"A": 40}, unread=frozenset({"A"}), late={"B": 99})
+    again = restored(replace(STATE, fills=left)).fills
+    assert again == FillLog(start=40, unread=frozenset({"A", "B"}))
+    assert restored(replace(STATE, fills=FillLog(start=5, seen_to=90))).fills == FillLog(start=90)
 
 
 def test_a_restart_keeps_the_watermark_and_the_boot_of_the_bot() -> None:

@@ -14,7 +14,7 @@ from accountsync.domain.account import AccountSnapshot, Fill, OrderStatus, Posit
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.detect import Background, detect
 from accountsync.domain.expected import ExpectedOrder, ExpectedPosition, ExpectedState
-from accountsync.domain.fills import KEPT, OVERLAP_MS, SAME_CHANGE_MS, FillLog, accepted, changed_symbols
+from accountsync.domain.fills import DENIED_FOR_MS, KEPT, OVERLAP_MS, SAME_CHANGE_MS, FillLog, accepted, changed_symbols
 from accountsync.domain.finding import POSITIONS, Answers, Detection, Question
 from accountsync.domain.policy import Policy
 
@@ -323,6 +323,24 @@ def test_an_order_that_the_exchange_denies_leaves_its_fill_unknown() -> None:
     found = judged(log(fill("7")), said={Question(BTC, "1", conditional=False): None})
     assert (found.findings, found.explained, found.questions) == ((), frozenset(), ())
     assert (BTC, "fill:7") in found.unknown
+
+
+def test_a_fill_of_long_ago_whose_order_the_exchange_denies_is_nobodys_to_tell() -> None:
+    said: Answers = {Question(BTC, "1", conditional=False): None}
+    old = FillLog(NOW - 2 * DENIED_FOR_MS, pending={(BTC, "7"): fill("7", at=-DENIED_FOR_MS - 1)})
+    assert judged(old, said=said).explained == {(BTC, "7")}
+    young = FillLog(NOW - 2 * DENIED_FOR_MS, pending={(BTC, "7"): fill("7", at=-DENIED_FOR_MS)})
+    assert judged(young, said=said).explained == frozenset()
+
+
+def test_a_symbol_that_waits_for_the_first_time_keeps_the_watermark_at_the_snapshot_before() -> None:
+    made = FillLog(start=NOW).noticing([], account(timestamp=NOW + 500))
+    assert made.noticing([ETH], account(timestamp=NOW + 900)).watermark == NOW + 500
+
+
+def test_what_is_unfinished_is_unread_late_or_pending() -> None:
+    made = FillLog(NOW, unread=frozenset({"A"}), late={"B": 1}, pending={("C", "1"): fill("1")})
+    assert made.unfinished == {"A", "B", "C"}
 
 
 # --- when a fill is dealt with ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -58,6 +59,22 @@ def test_a_child_that_differs_diverges_under_its_own_id() -> None:
 def test_a_child_that_the_bot_tracks_too_is_not_held_against_it_twice() -> None:
     tracked = believed(STOP), believed(CHILD)
     assert detect(account(CHILD), belief(*tracked), Policy(), {ABOUT_STOP: OVER}) == Detection()
+
+
+@pytest.mark.parametrize(("age", "missing"), [(0, False), (59_999, False), (60_000, True)])
+def test_one_that_triggered_without_a_child_is_missing_only_when_the_child_had_time_to_be_told(
+    age: int, missing: bool
+) -> None:
+    over = replace(OVER, successor="", updated=NOW - age)
+    found = detect(account(CHILD), belief(believed(STOP)), Policy(), {ABOUT_STOP: over})
+    assert rules(found) == ([Rule.MISSING_ORDER, Rule.UNEXPECTED_ORDER] if missing else [])
+    assert ((BTC, "7") in found.unknown, (BTC, "70") in found.unknown) == (not missing, not missing)
+
+
+def test_a_conditional_order_is_not_taken_for_a_missing_ordinary_one_of_its_id() -> None:
+    ordinary = order("7", client_id="bot_ordinary")
+    found = detect(account(STOP), belief(believed(ordinary), believed(STOP, id="")), Policy())
+    assert (found.findings, found.questions) == ((), (Question(BTC, "7"),))
 
 
 def test_a_child_that_is_not_listed_is_asked_for_in_turn() -> None:
@@ -164,6 +181,15 @@ def test_a_chain_that_leads_back_ends() -> None:
     found = detect(account(), belief(believed(order("1"))), Policy(), said)
     assert found.questions == ()
     assert LONGEST_CHAIN > 2
+
+
+def test_of_a_chain_that_is_too_long_nothing_is_said() -> None:
+    ids = [str(number) for number in range(1, LONGEST_CHAIN + 3)]
+    said: dict[Question, Order | None] = {
+        Question(BTC, one, conditional=None if one == "1" else False): amended(one, into) for one, into in pairwise(ids)
+    }
+    found = detect(account(order(ids[-1])), belief(believed(order("1"))), Policy(), said)
+    assert found == Detection(unknown=frozenset({(BTC, "1"), (BTC, ids[-1])}))
 
 
 def test_an_order_that_was_replaced_under_its_client_id_is_known_by_it() -> None:
