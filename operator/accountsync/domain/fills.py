@@ -75,7 +75,7 @@ class FillLog:
     def noticing(self, symbols: Iterable[str], snapshot: AccountSnapshot) -> "FillLog":
         """The log after a snapshot in which the positions of `symbols` changed."""
         symbols = frozenset(symbols)
-        begun = {symbol: self.seen_to for symbol in symbols - self.read_to.keys() if self.seen_to}
+        begun = {symbol: self.seen_to for symbol in symbols - self.read_to.keys() - self.unread if self.seen_to}
         return replace(
             self,
             read_to={**self.read_to, **begun},
@@ -160,7 +160,11 @@ def changed_symbols(
     position that was closed leaves no row.
     """
     if before is not None:
-        return {leg[0] for leg, _ in _legs(before) ^ _legs(now)}
+        moved = {leg[0] for leg, _ in _legs(before) ^ _legs(now)}
+        # One that was flat at both readings, and not in between: where flat ones are listed, their time tells.
+        return moved.union(
+            row.symbol for row in now.positions if not row.quantity and (row.updated or 0) > before.timestamp
+        )
     believed = expected.positions or () if expected else ()
     changed = {row.symbol for row in now.positions if (row.updated or 0) > log.start}
     listed = {row.symbol for row in now.positions if row.quantity}
