@@ -127,7 +127,8 @@ async def run(
     if sides.seen is not None:
         seen = sides.seen
         as_of = sharing.as_of(sides.expected.as_of) if sides.expected else None
-        moment = Moment(seen.timestamp, seen.timestamp + taken, as_of, now_ms, monotonic)
+        newest = sharing.newest(sides.expected.as_of) if sides.expected else None
+        moment = Moment(seen.timestamp, seen.timestamp + taken, as_of, now_ms, monotonic, newest)
         if state.timestamp is not None and seen.timestamp < state.timestamp:
             refused = Failure(Reason.SNAPSHOT_REFUSED, "the exchange's snapshot went back in time")
             sides = replace(sides, exchange=refused)

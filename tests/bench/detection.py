@@ -52,6 +52,9 @@ def deepdiffing(both: Book) -> Callable[[int], None]:
 
 
 def _as_order(row: ExpectedOrder, like: Order) -> Order:
+    assert row.side is not None
+    assert row.quantity is not None
+    assert row.filled is not None
     return replace(
         like,
         id=row.id,
@@ -77,7 +80,7 @@ def joined(listed: pl.DataFrame, believed: pl.DataFrame) -> int:
     """How many rows differ."""
     outer = listed.join(believed, on=["symbol", "id"], how="full", suffix="_believed", coalesce=True)
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_believed")) for name in FIELDS)
-    return outer.filter(differs).height
+    return int(outer.filter(differs).height)
 
 
 def polars_with_frames(both: Book) -> Callable[[int], None]:

@@ -13,7 +13,8 @@ from tests.bench.measure import Contestant, beside, measured, note, span, times,
 from accountsync import cycle
 from accountsync.bot.state import parse_state
 from accountsync.cycle import Cycle, State
-from accountsync.domain.account import AccountSnapshot, Order
+from accountsync.domain import detect as judge
+from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.decide import Wishes
 from accountsync.domain.detect import detect
 from accountsync.domain.expected import ExpectedState
@@ -92,6 +93,10 @@ class SteppingClock:
 class Account:
     """Both ports: the same rows each time, stamped anew."""
 
+    forgets_after_ms: int | None = None
+    tells_fills = False
+    tells_income = False
+
     def __init__(self, clock: SteppingClock, snapshot: AccountSnapshot, belief: ExpectedState) -> None:
         self._clock = clock
         self._snapshot = snapshot
@@ -101,7 +106,20 @@ class Account:
     async def snapshot(self, symbols: Sequence[str] = ()) -> AccountSnapshot:  # noqa: ARG002
         return replace(self._snapshot, timestamp=self._clock.wall)
 
-    async def find_order(self, *, symbol: str, order_id: str = "", client_id: str = "") -> Order | None:
+    async def fills(self, symbol: str, since: int) -> tuple[Fill, ...]:
+        raise NotImplementedError(symbol, since)
+
+    async def income(self, since: int) -> tuple[Income, ...]:
+        raise NotImplementedError(since)
+
+    async def find_order(
+        self,
+        *,
+        symbol: str,
+        order_id: str = "",
+        client_id: str = "",
+        conditional: bool | None = None,  # noqa: ARG002
+    ) -> Order | None:
         rows = (row for row in self._snapshot.orders if row.symbol == symbol)
         return next((row for row in rows if row.id == order_id or (client_id and row.client_id == client_id)), None)
 
@@ -145,8 +163,8 @@ class Line:
             return call
 
         with ExitStack() as patches:
-            for name in ("detect", "confirm", "decide"):
-                patches.enter_context(mock.patch.object(cycle, name, recorded(getattr(cycle, name))))
+            for module, name in ((judge, "detect"), (cycle, "confirm"), (cycle, "decide")):
+                patches.enter_context(mock.patch.object(module, name, recorded(getattr(module, name))))
             await self.one()
         return calls
 

@@ -29,7 +29,8 @@ ASKED_BY_ID = frozenset({Rule.UNEXPECTED_ORDER, Rule.MISSING_ORDER, Rule.ORDER_D
 class Track:
     """One finding over time. `*_seen` are wall-clock ms, `since` is monotonic seconds, `changed` exchange ms.
 
-    `witness`: as-of time of the oldest belief that counted against the exchange's present state of the object.
+    `witness`: as-of time of the oldest belief that counted against the exchange's present state of the object; of
+    several together, the newest of theirs.
     """
 
     finding: Finding
@@ -51,7 +52,8 @@ Tracks = Mapping[str, Track]
 class Moment:
     """When a pass was made. `as_of` is the belief's time (None: Unknown), in ms.
 
-    `timestamp` and `until`: between which exchange ms the snapshot was read.
+    `timestamp` and `until`: between which exchange ms the snapshot was read. `newest`: of several beliefs that count
+    together, `as_of` is the oldest, and this the newest time, if it is another.
     """
 
     timestamp: int
@@ -59,6 +61,7 @@ class Moment:
     as_of: int | None
     now_ms: int
     monotonic: float
+    newest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def _advance(track: Track | None, finding: Finding, moment: Moment, grace_ms: in
     counts = at_once or _counts(track, moment, settled)
     if counts:
         count += 1
-        witness = moment.as_of if witness is None else witness
+        witness = (moment.newest or moment.as_of) if witness is None else witness
         as_of = moment.as_of if moment.as_of is not None else as_of
         timestamp = moment.timestamp
     aged = moment.monotonic - track.since >= grace_ms / 1000
