@@ -95,7 +95,7 @@ def in_unified_words(expected: ExpectedState, exchange: Exchange) -> ExpectedSta
     positions, orders = expected.positions, expected.orders
     if positions is not None:
         positions = tuple(
-            replace(row, symbol=canonical(row.symbol, "positions", index))
+            row if (symbol := canonical(row.symbol, "positions", index)) == row.symbol else replace(row, symbol=symbol)
             for index, row in enumerate(positions)
             if row.quantity or listed(row.symbol)
         )
@@ -105,7 +105,10 @@ def in_unified_words(expected: ExpectedState, exchange: Exchange) -> ExpectedSta
                 "the bot's state, positions: one position stands in two spellings of its symbol: keep one",
             )
     if orders is not None:
-        orders = tuple(replace(row, symbol=canonical(row.symbol, "orders", index)) for index, row in enumerate(orders))
+        orders = tuple(
+            row if (symbol := canonical(row.symbol, "orders", index)) == row.symbol else replace(row, symbol=symbol)
+            for index, row in enumerate(orders)
+        )
         ids = [(row.symbol, row.id) for row in orders if row.id]
         names = [(row.symbol, row.client_id) for row in orders if row.client_id]
         if len(set(ids)) < len(ids) or len(set(names)) < len(names):
