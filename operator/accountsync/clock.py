@@ -1,6 +1,7 @@
-"""The real clock."""
+"""The real clock, and one that is told what time it is."""
 
 import time
+from dataclasses import dataclass
 
 
 class SystemClock:
@@ -13,3 +14,24 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return time.monotonic()
+
+
+@dataclass(slots=True)
+class ManualClock:
+    """Moves only when told to. `wall` in Unix ms may be moved alone, as an administrator moves it."""
+
+    wall: int = 0
+    seconds: float = 0.0
+
+    def now_ms(self) -> int:
+        """Unix milliseconds."""
+        return self.wall
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.wall += round(seconds * 1000)
+        self.seconds += seconds

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
+from accountsync import clock
 from accountsync.domain.account import (
     AccountSnapshot,
     Balance,
@@ -30,21 +31,11 @@ SYMBOLS: Final = {"BTCUSDT": BTC, "ETHUSDT": ETH}
 
 
 @dataclass(slots=True)
-class ManualClock:
-    """Moves only when told to. `wall` may be moved alone, as an administrator moves it."""
+class ManualClock(clock.ManualClock):
+    """At a time of its own from the beginning."""
 
     wall: int = START_MS
     seconds: float = 1000.0
-
-    def now_ms(self) -> int:
-        return self.wall
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.wall += round(seconds * 1000)
-        self.seconds += seconds
 
 
 @dataclass(slots=True)

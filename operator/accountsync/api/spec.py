@@ -13,6 +13,7 @@ from accountsync.api.parts import FieldRuleError, Part
 from accountsync.api.quantities import Amount, Duration, Time, is_duration
 from accountsync.api.texts import PORT_MAX, AbsoluteUrl, ObjectName, Origin, ServiceName, SharedName
 from accountsync.domain.catalogue import Rule as RuleName
+from accountsync.domain.policy import Mode
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds; without `spec.timeout`, a cycle has this long or two thirds of the interval, whichever is shorter."""
@@ -25,13 +26,6 @@ class PauseAt(StrEnum):
     HIGH = "high"
     MEDIUM = "medium"
     NEVER = "never"
-
-
-class Mode(StrEnum):
-    """How far the operator may go."""
-
-    OBSERVE = "Observe"
-    PAUSE = "Pause"
 
 
 class Scheme(StrEnum):

@@ -23,7 +23,6 @@ from accountsync.api.spec import (
     Credentials,
     Exchange,
     HttpState,
-    Mode,
     PauseAt,
     Remediation,
     Scheme,
@@ -50,6 +49,7 @@ from accountsync.api.status import (
     Watermarks,
     readable,
 )
+from accountsync.domain.policy import Mode
 from accountsync.errors import ConfigurationError, Reason
 
 __all__ = [

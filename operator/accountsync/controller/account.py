@@ -30,7 +30,7 @@ from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.decide import Decision, Wishes
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Source
-from accountsync.domain.policy import Ignore, Mode, Policy
+from accountsync.domain.policy import Ignore, Policy
 from accountsync.errors import ConfigurationError, Reason
 from accountsync.observe import Failure
 from accountsync.ports import Clock
@@ -477,7 +477,7 @@ def _failing(before: Failing | None, failure: Failure | None) -> Failing | None:
 def _policy(spec: api.TradingAccountSpec) -> Policy:
     pause_at = spec.remediation.pause_at.value
     return Policy(
-        mode=Mode(spec.remediation.mode.value),
+        mode=spec.remediation.mode,
         pause_at=None if pause_at == "never" else Severity[pause_at.upper()],
         order_id_prefix=spec.bot.order_id_prefix,
         symbols=tuple(spec.exchange.symbols),

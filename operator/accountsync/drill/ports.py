@@ -8,27 +8,6 @@ from accountsync.domain.expected import ExpectedState
 
 
 @dataclass(slots=True)
-class DrillClock:
-    """Moves only when told to. `wall` in Unix ms, `seconds` monotonic."""
-
-    wall: int
-    seconds: float = 0.0
-
-    def now_ms(self) -> int:
-        """Unix milliseconds."""
-        return self.wall
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.wall += round(seconds * 1000)
-        self.seconds += seconds
-
-
-@dataclass(slots=True)
 class DrillExchange:
     """An exchange that answers with `shown`. `asked`: ids of the orders that it was asked for."""
 

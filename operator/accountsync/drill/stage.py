@@ -9,13 +9,14 @@ from decimal import Decimal
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from accountsync.clock import ManualClock
 from accountsync.cycle import Cycle, State, run
 from accountsync.domain.account import AccountSnapshot, Balance, Order, Position, PositionSide, Side
 from accountsync.domain.catalogue import CATALOGUE
 from accountsync.domain.decide import Wishes
 from accountsync.domain.expected import ExpectedBalance, ExpectedOrder, ExpectedPosition, ExpectedState
 from accountsync.domain.policy import Policy
-from accountsync.drill.ports import DrillBot, DrillClock, DrillExchange
+from accountsync.drill.ports import DrillBot, DrillExchange
 from accountsync.report.metrics import Metrics
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -121,7 +122,7 @@ class Account:
     def __init__(self, name: str, policy: Policy = AT_ONCE) -> None:
         self.name = name
         self.policy = policy
-        self.clock = DrillClock(START_MS)
+        self.clock = ManualClock(START_MS)
         self.exchange = DrillExchange(CLEAN)
         self.metrics = Metrics(self.clock)
         self.state = State()
