@@ -20,7 +20,8 @@ class _Jump(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("everything waits, and nothing will ever happen")
-        self.passed += max(timeout, 0.0)
+        if timeout > 0:
+            self.passed += timeout
         return []
 
 
@@ -36,13 +37,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The clock of the loop that runs. `offset_ms`: how far its wall time is ahead."""
+    """The clock of the loop that runs. `offset_ms`: how far its wall time is ahead of the true time."""
 
     def __init__(self, offset_ms: int = 0) -> None:
-        self._offset = START_MS + offset_ms
+        self.offset_ms = offset_ms
 
     def now_ms(self) -> int:
-        return self._offset + int(asyncio.get_running_loop().time() * 1000)
+        return START_MS + self.offset_ms + int(asyncio.get_running_loop().time() * 1000)
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()

@@ -1,0 +1,24 @@
+"""Lives worlds in the process that has a mutant: the exit code says whether one noticed it."""
+
+import sys
+from pathlib import Path
+
+from tests.simulation.life import live
+from tests.simulation.mutants.judging import CAUGHT, SURVIVED
+
+import accountsync
+
+
+def main(folder: str, seeds: str) -> int:
+    place = Path(accountsync.__file__ or "").resolve()
+    assert place.is_relative_to(Path(folder).resolve()), f"the copy is not what is imported, but {place}"
+    for seed in range(int(seeds)):
+        failure = live(seed).failure
+        if failure:
+            print(seed, failure.splitlines()[0][:110])
+            return CAUGHT
+    return SURVIVED
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""No bot is accused that only catches up, and nothing that is truly wrong goes unfound: in many worlds, by seeds.
+
+`make simulate SEEDS=2000` lives more of them, `make simulate SEED=1234` tells one as it happens.
+"""
+
+import pytest
+from tests.simulation.drifts import KINDS
+from tests.simulation.life import Life, live
+from tests.simulation.tally import Tally
+
+from accountsync.domain.catalogue import Rule
+
+SEEDS = 200
+
+
+@pytest.fixture(scope="module")
+def tally() -> Tally:
+    return Tally().add(live(seed) for seed in range(SEEDS))
+
+
+def test_everything_that_must_hold_holds(tally: Tally) -> None:
+    if tally.failed:
+        pytest.fail(f"{len(tally.failed)} of {SEEDS} worlds\n" + "\n".join(map(str, tally.failed[:5])))
+
+
+def test_all_that_was_wrong_was_found(tally: Tally) -> None:
+    assert tally.found == tally.injected
+
+
+def test_each_kind_of_wrong_was_done(tally: Tally) -> None:
+    assert set(tally.injected) == {kind.name for kind in KINDS}
+
+
+def test_every_rule_of_the_catalogue_was_found(tally: Tally) -> None:
+    assert tally.rules == set(Rule)
+
+
+def test_a_storm_is_no_calm(tally: Tally) -> None:
+    """Worlds in which nothing happens would prove nothing."""
+    assert tally.complete > tally.cycles / 2, tally.report(1)
+    assert tally.doubtful > tally.cycles / 10, tally.report(1)
+    assert tally.restarts > SEEDS / 4, tally.report(1)
+    assert min(tally.faults.values()) > SEEDS / 10, tally.faults
+
+
+def test_a_seed_makes_the_same_world_twice() -> None:
+    def told(seed: int) -> tuple[list[str], Life]:
+        lines: list[str] = []
+        return lines, live(seed, say=lines.append)
+
+    assert told(7) == told(7)
+    assert told(7) != told(8)
