@@ -22,6 +22,7 @@ from accountsync.domain.detect import Background, Evidence, regression
 from accountsync.domain.expected import BeliefMemory, Doubt, ExpectedState, accept
 from accountsync.domain.fills import FillLog, accepted, changed_symbols
 from accountsync.domain.finding import Answers, Detection, sanitize
+from accountsync.domain.holdings import totals
 from accountsync.domain.holds import Holds
 from accountsync.domain.policy import Policy
 from accountsync.domain.sharing import ALONE, Sharing
@@ -57,6 +58,7 @@ class State:
     last complete cycle. `updates`: each object listed → the latest update time seen of it. `gone`: each position that
     is no longer listed → the time of the snapshot that first lacked it. `unsettled`: symbol → for how many readings in
     a row it changed while it was read. `believed`: the belief that counted last, in unified symbols; None: Unknown.
+    `past`: those that counted, from the newest one that is the grace old on.
     `wallets`: the balances of the readings of the last grace, and of the one before.
     """
 
@@ -71,6 +73,7 @@ class State:
     fills: FillLog | None = None
     unsettled: Mapping[str, int] = field(default_factory=dict)
     believed: ExpectedState | None = None
+    past: tuple[ExpectedState, ...] = ()
     wallets: tuple[Wallets, ...] = ()
     snapshot: AccountSnapshot | None = None
     timestamp: int | None = None
@@ -231,12 +234,14 @@ async def _judge(
     expected, policy = sides.expected, sides.policy
     seen, updates, gone = unsettle_regressed(sides.seen, moment.until, state.updates, state.gone)
     unsettled = {symbol: state.unsettled.get(symbol, 0) + 1 for symbol in seen.unsettled}
-    fills = await _fills(seen, expected, policy, state, exchange, deadline)
+    fills = await _fills(seen, expected, policy, state, sharing, exchange, deadline)
+    past = _past(state.past, expected, seen.timestamp - policy.order_grace_ms)
     background = Background(
         sharing,
         fills,
         tells_income=exchange.tells_income,
         insisted=frozenset(symbol for symbol, times in unsettled.items() if times >= INSIST_AFTER),
+        past=next((row for row in reversed(past) if row.as_of <= seen.timestamp - policy.order_grace_ms), None),
     )
     remembered = (state.answers, state.asked)
     detection, answers, asked = await judge(
@@ -254,6 +259,7 @@ async def _judge(
         answers=answers,
         asked=asked,
         wallets=wallets,
+        past=past,
         snapshot=state.snapshot if seen.missing else seen,
         timestamp=seen.timestamp,
     )
@@ -309,11 +315,14 @@ def _decided(
 
 
 def _is_empty(snapshot: AccountSnapshot, policy: Policy, sharing: Sharing) -> bool:
-    """Whether the account holds nothing that the bot should know of; where others trade too, nothing by its ids."""
+    """Whether the account holds nothing that the bot should know of; where others trade too, nothing but theirs."""
     if not sharing.siblings:
         return not snapshot.orders and not snapshot.held
     prefix = policy.order_id_prefix
-    return not any(prefix and order.client_id.startswith(prefix) for order in snapshot.orders)
+    if any(order.client_id.startswith(prefix) for order in snapshot.orders):
+        return False
+    theirs = sharing.positions(ExpectedState(snapshot.timestamp, positions=()))
+    return theirs is not None and totals(theirs) == totals(snapshot.positions)
 
 
 async def _fills(
@@ -321,6 +330,7 @@ async def _fills(
     expected: ExpectedState | None,
     policy: Policy,
     state: State,
+    sharing: Sharing,
     exchange: Exchange,
     deadline: float,
 ) -> FillLog | None:
@@ -330,9 +340,21 @@ async def _fills(
     log = state.fills or FillLog(start=seen.timestamp)
     if Part.POSITIONS in seen.missing:
         return log
-    log = log.noticing(changed_symbols(state.snapshot, seen, expected, log), seen)
+    believed = sharing.positions(expected) if expected is not None and expected.positions is not None else None
+    log = log.noticing(changed_symbols(state.snapshot, seen, believed or (), log), seen)
     log = await read_fills(log, seen, policy.order_grace_ms, exchange, deadline)
+    log = log.observing(seen, policy.order_grace_ms)
     return log.recognising([*(state.snapshot.orders if state.snapshot else ()), *seen.orders])
+
+
+def _past(
+    beliefs: tuple[ExpectedState, ...], expected: ExpectedState | None, settled: int
+) -> tuple[ExpectedState, ...]:
+    """The beliefs that count since the newest one of before `settled`, exchange ms; oldest first."""
+    if expected is not None and (not beliefs or expected.as_of > beliefs[-1].as_of):
+        beliefs = (*beliefs, expected)
+    older = sum(1 for belief in beliefs if belief.as_of <= settled)
+    return beliefs[max(0, older - 1) :]
 
 
 def _lasting(state: State) -> Answers:

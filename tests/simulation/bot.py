@@ -143,9 +143,6 @@ class Bot:
             self.published = replace(self._now(), wiped=True)
             self._later(self.dice.uniform(0, 25) * scale, boot)
 
-        if self.nature.bots > 1:  # that nothing is there cannot be told from a bot that has no orders among others'
-            boot()
-            return
         self.published = replace(self._now(), wiped=True)
         self._later(self.dice.uniform(0, 25) * scale, linger)
 

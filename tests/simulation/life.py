@@ -145,8 +145,7 @@ class _Story:
         world = self.world
         nature = world.nature
         unseen = not nature.lists_flat  # see drifts._hold_something
-        nobodys = nature.bots > 1  # each may think that it hit the other one, when their beliefs come and go
-        if not nature.tells_fills or unseen or nobodys:
+        if not nature.tells_fills or unseen:
             return
         told = {key.rsplit("|", 1)[1] for observer in world.observers for key in observer.ever}
         missed = world.liquidations - told

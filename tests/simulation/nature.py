@@ -54,7 +54,7 @@ class Nature:
         shared = dice.random() < 0.25
         tells_fills = dice.random() < 0.7
         # A leg that is flat at two readings and was not in between: only fills, or a listed flat row, can tell that.
-        dated = not tells_fills or shared
+        dated = not tells_fills
         return cls(
             interval=interval,
             policy=Policy(

@@ -42,8 +42,8 @@ class Background:
     """What else is known of the account.
 
     `fills` None: the exchange tells none. `income` since the grace before the belief's time; None: not asked, or not
-    told. `tells_income`: the exchange can be asked.
-    `insisted`: symbols that changed in each of the last readings, so that their orders are asked for by id.
+    told. `tells_income`: the exchange can be asked. `insisted`: symbols that changed in each of the last readings, so
+    that their orders are asked for by id. `past`: the newest belief that is at least the grace older than the snapshot.
     """
 
     sharing: Sharing = ALONE
@@ -51,6 +51,7 @@ class Background:
     income: tuple[Income, ...] | None = None
     tells_income: bool = False
     insisted: frozenset[str] = frozenset()
+    past: ExpectedState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _compare(book: Book, expected: ExpectedState, background: Background, draft:
         unjudged.add(Rule.POSITION_MISMATCH)
     elif Part.POSITIONS not in missing:
         positions = tuple(row for row in positions if not scope or row.symbol in scope)
-        compare_positions(expected, positions, as_of, background.fills, draft)
+        compare_positions(expected, positions, as_of, background.fills, background.past, draft)
     balances = None if expected.balances is None else draft.sharing.balances(expected)
     if balances is None or not draft.sharing.leads:
         unjudged.add(Rule.BALANCE_MISMATCH)

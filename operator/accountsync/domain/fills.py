@@ -7,7 +7,7 @@ Invariants:
 1. A fill is told of once: it stays in `pending` until an order of the bot explains it, or until its finding was
    confirmed and the bot has taken the position into its account.
 2. `watermark` never passes a pending fill, so that a restart forgets none; nothing before it is ever read again.
-3. A path of positions is told only where every fill of it was read.
+3. A path of positions is told only where every fill of it was read: they add up to the position.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -18,8 +18,8 @@ from decimal import Decimal
 from accountsync.domain.account import AccountSnapshot, Fill, Order, Position, PositionSide
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.draft import Draft
-from accountsync.domain.expected import ExpectedState
-from accountsync.domain.finding import Detection, Finding, Question, plain, sanitize
+from accountsync.domain.expected import ExpectedPosition, ExpectedState
+from accountsync.domain.finding import EXACT, Detection, Finding, Question, plain, sanitize
 from accountsync.domain.sharing import names
 
 KEPT = 500
@@ -34,6 +34,8 @@ SAME_CHANGE_MS = 10
 Leg = tuple[str, PositionSide]
 FillKey = tuple[str, str]
 """Symbol and id."""
+Sight = tuple[int, int, Decimal]
+"""When a position was seen, when it had changed last, both in exchange ms, and its quantity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class FillLog:
     dealt with; `orders`: what is known of the orders behind them from lists. `unread`: symbols whose positions changed,
     and whose fills were not told yet. `late`: symbols whose positions left the list, so that nothing says whether all
     of their fills were told → until which exchange ms they are read again. `seen_to`: time of the last snapshot.
+    `observed`: leg → how it was seen lately, from the newest sight that is the grace old on. `proven`: leg → when it
+    changed and what it is, where the fills since that sight lead there.
     """
 
     start: int
@@ -56,6 +60,8 @@ class FillLog:
     unread: frozenset[str] = frozenset()
     late: Mapping[str, int] = field(default_factory=dict)
     seen_to: int = 0
+    observed: Mapping[Leg, tuple[Sight, ...]] = field(default_factory=dict)
+    proven: Mapping[Leg, tuple[int, Decimal]] = field(default_factory=dict)
 
     @property
     def unfinished(self) -> frozenset[str]:
@@ -119,6 +125,27 @@ class FillLog:
         known = {**self.orders, **seen}
         return replace(self, orders={key: known[key] for key in wanted & known.keys()})
 
+    def observing(self, snapshot: AccountSnapshot, grace_ms: int) -> "FillLog":
+        """The log after the positions of `snapshot` were held against the fills since they were seen the grace ago."""
+        now = {(row.symbol, row.side): (row.updated or snapshot.timestamp, row.quantity) for row in snapshot.positions}
+        observed: dict[Leg, tuple[Sight, ...]] = {}
+        proven: dict[Leg, tuple[int, Decimal]] = {}
+        for leg in now.keys() | self.observed.keys():
+            updated, quantity = now.get(leg, (snapshot.timestamp, Decimal(0)))
+            sights = (*self.observed.get(leg, ()), (snapshot.timestamp, updated, quantity))
+            old = sum(1 for seen_at, _, _ in sights if seen_at <= snapshot.timestamp - grace_ms)
+            observed[leg] = sights[max(0, old - 1) :]
+            if old and self._adds_up(leg, observed[leg][0], updated, quantity):
+                proven[leg] = (updated, quantity)
+        return replace(self, observed=observed, proven=proven)
+
+    def _adds_up(self, leg: Leg, sight: Sight, updated: int, quantity: Decimal) -> bool:
+        _, since, total = sight
+        for fill in self.recent.get(leg[0], ()):
+            if fill.leg is leg[1] and since < fill.time <= updated:
+                total = EXACT.add(total, fill.change)
+        return total == quantity
+
     def without(self, keys: AbstractSet[FillKey]) -> "FillLog":
         """The log with these fills dealt with."""
         if keys.isdisjoint(self.pending):
@@ -140,6 +167,8 @@ class FillLog:
             return None
         if since <= max(self.start, self.cut.get(row.symbol, 0)):
             return None
+        if self.proven.get((row.symbol, row.side)) != (row.updated, row.quantity):
+            return None  # fills are lacking, or it has just begun
         fills = [fill for fill in self.recent.get(row.symbol, ()) if fill.leg is row.side and fill.time >= since]
         if not fills or fills[-1].time > row.updated or row.updated - fills[-1].time > SAME_CHANGE_MS:
             return None  # the list of positions, or that of fills, is behind the other
@@ -152,23 +181,21 @@ class FillLog:
 
 
 def changed_symbols(
-    before: AccountSnapshot | None, now: AccountSnapshot, expected: ExpectedState | None, log: FillLog
+    before: AccountSnapshot | None, now: AccountSnapshot, believed: Iterable[ExpectedPosition], log: FillLog
 ) -> set[str]:
-    """Symbols whose positions are not what they were.
+    """Symbols whose positions are not what they were, without a `before`: not since the log began.
 
-    Without a `before`: those that changed since the log began, and those that the bot believes to hold, since a
-    position that was closed leaves no row.
+    And those of the legs that the bots believe to hold and that are not listed: a position that was closed leaves no
+    row, and so no time; it may even have come and gone since.
     """
-    if before is not None:
-        moved = {leg[0] for leg, _ in _legs(before) ^ _legs(now)}
-        # One that was flat at both readings, and not in between: where flat ones are listed, their time tells.
-        return moved.union(
-            row.symbol for row in now.positions if not row.quantity and (row.updated or 0) > before.timestamp
-        )
-    believed = expected.positions or () if expected else ()
-    changed = {row.symbol for row in now.positions if (row.updated or 0) > log.start}
-    listed = {row.symbol for row in now.positions if row.quantity}
-    return changed.union(row.symbol for row in believed if row.quantity and row.symbol not in listed)
+    listed = {(row.symbol, row.side) for row in now.positions}
+    untimed = {row.symbol for row in believed if row.quantity and (row.symbol, row.side) not in listed}
+    if before is None:
+        return untimed.union(row.symbol for row in now.positions if (row.updated or 0) > log.start)
+    moved = {leg[0] for leg, _ in _legs(before) ^ _legs(now)}
+    # One that was flat at both readings, and not in between: where flat ones are listed, their time tells.
+    flat = {row.symbol for row in now.positions if not row.quantity and (row.updated or 0) > before.timestamp}
+    return untimed | moved | flat
 
 
 def _legs(snapshot: AccountSnapshot) -> set[tuple[tuple[str, ...], tuple[Decimal, int | None]]]:
@@ -231,7 +258,7 @@ def _is_foreign(fill: Fill, order: Order, expected: ExpectedState | None, draft:
         tracked = sharing.tracked(fill.symbol, fill.order_id, client_id)
         if tracked is not False:
             return None if tracked is None else False
-        return sharing.tells_of(fill.symbol, expected)
+        return sharing.leads
     return True
 
 

@@ -18,19 +18,25 @@ Legs = dict[PositionSide, Decimal]
 
 
 def compare_positions(
-    own: ExpectedState, believed: Iterable[ExpectedPosition], as_of: int, log: FillLog | None, draft: Draft
+    own: ExpectedState,
+    believed: Iterable[ExpectedPosition],
+    as_of: int,
+    log: FillLog | None,
+    past: ExpectedState | None,
+    draft: Draft,
 ) -> None:
     """Differences of quantity, leg by leg. `believed`: of all bots on the account; `as_of`: the oldest of their times.
 
-    `own` is what this bot believes, to tell which symbols are its to report.
+    `own` is what this bot believes, to tell which symbols are its to report. `past`: its newest belief that is at least
+    the grace older than the reading, so that no list is behind it.
     """
     believed = tuple(believed)
-    if {(row.symbol, row.side): row.quantity for row in believed if row.quantity} == _totals(draft.snapshot.positions):
+    if totals(believed) == totals(draft.snapshot.positions):
         return
     with localcontext(EXACT):
         for leg in _legs(draft.snapshot.positions, believed):
             if leg.difference and not _tolerated(leg.symbol, leg.difference, draft):
-                _judge_leg(leg, own, as_of, log, draft)
+                _judge_leg(leg, own, as_of, log, past, draft)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,8 @@ def _legs(positions: Iterable[Position], believed: Iterable[ExpectedPosition]) -
             yield _Leg(symbol, side, expected.get(side, ZERO), actual.get(side, ZERO), rows)
 
 
-def _totals(positions: Iterable[Position]) -> dict[tuple[str, PositionSide], Decimal]:
-    """The quantity of each leg that is held, in all margin modes together."""
+def totals(positions: Iterable[Position | ExpectedPosition]) -> dict[tuple[str, PositionSide], Decimal]:
+    """The quantity of each leg that is not flat, in all margin modes together."""
     total: dict[tuple[str, PositionSide], Decimal] = {}
     for row in positions:
         if row.quantity:
@@ -90,7 +96,9 @@ def _tolerated(symbol: str, difference: Decimal, draft: Draft) -> bool:
     return abs(difference) <= draft.policy.position_tolerance or (step is not None and abs(difference) < step)
 
 
-def _judge_leg(leg: _Leg, own: ExpectedState, as_of: int, log: FillLog | None, draft: Draft) -> None:
+def _judge_leg(
+    leg: _Leg, own: ExpectedState, as_of: int, log: FillLog | None, past: ExpectedState | None, draft: Draft
+) -> None:
     symbol, side = leg.symbol, leg.side
     if not draft.sharing.tells_of(symbol, own):
         return
@@ -98,10 +106,11 @@ def _judge_leg(leg: _Leg, own: ExpectedState, as_of: int, log: FillLog | None, d
     if path is not None and any(_tolerated(symbol, quantity - leg.believes, draft) for quantity in path):
         draft.unknown.add((symbol, POSITIONS))  # so it was around the belief's time: the bot may be on its way
         return
+    proven = path is not None and past is not None and _was_wrong(leg, past, log, draft)
     times = [row.updated for row in leg.rows if row.side is side and row.updated is not None]
     # A leg that was closed may have left the list, and its time with it: then only the last fill tells when.
     untimed = log is not None and not times and symbol in log.unread
-    if path is None and (untimed or not draft.positions_settled(symbol)):
+    if not proven and (untimed or not draft.positions_settled(symbol)):
         draft.unknown.add((symbol, POSITIONS))
         return
     rows = sorted(leg.rows, key=lambda row: (row.side is not side, row.side, row.margin_mode))
@@ -117,8 +126,16 @@ def _judge_leg(leg: _Leg, own: ExpectedState, as_of: int, log: FillLog | None, d
         observed=plain(leg.holds),
         notional=leg.difference * (price or ZERO),
         changed=max([*times, *([traded] if traded is not None else [])], default=None),
-        proven=True if path is not None else None,
+        proven=proven or None,
     )
+
+
+def _was_wrong(leg: _Leg, past: ExpectedState, log: FillLog | None, draft: Draft) -> bool:
+    """Whether the leg never held, around the time of `past`, what that says."""
+    path = _path(leg, past.as_of, log, draft)
+    rows = (row.quantity for row in past.positions or () if (row.symbol, row.side) == (leg.symbol, leg.side))
+    believed = next(rows, ZERO)
+    return path is not None and not any(_tolerated(leg.symbol, quantity - believed, draft) for quantity in path)
 
 
 def _path(leg: _Leg, as_of: int, log: FillLog | None, draft: Draft) -> frozenset[Decimal] | None:

@@ -200,7 +200,7 @@ def _compare_order(belief: ExpectedOrder, order: Order, draft: Draft) -> None:
         draft.doubt(order.symbol, belief.id, belief.client_id)
         return
     current = _current(order, draft)
-    if current is None or current.successor:  # listed, and unknown to the exchange, or over: the list is behind
+    if current is None or current.status is not order.status:  # listed, and unknown or over: the list is behind
         draft.doubt(order.symbol, order.ref, belief.id, belief.client_id)
         return
     differing = [

@@ -7,6 +7,7 @@ belong to all, and one Unknown belief makes their sum Unknown; what belongs to n
 `leads`.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -64,17 +65,19 @@ class Sharing:
         return tuple(total.values())
 
     def balances(self, own: ExpectedState) -> tuple[ExpectedBalance, ...] | None:
-        """What all believe together; None: Unknown."""
+        """What all believe together, of the assets that each of them publishes; None: Unknown."""
         if not self.siblings:
             return own.balances
         total: dict[str, ExpectedBalance] = {}
+        counted: Counter[str] = Counter()
         for belief in self._all(own):
             if belief is None or belief.balances is None:
                 return None
             for row in belief.balances:
                 before = total.get(row.asset)
                 total[row.asset] = replace(row, wallet=EXACT.add(row.wallet, before.wallet if before else ZERO))
-        return tuple(total.values())
+                counted[row.asset] += 1
+        return tuple(row for row in total.values() if counted[row.asset] == len(self.siblings) + 1)
 
     def tells_of(self, symbol: str, own: ExpectedState) -> bool:
         """Whether this bot tells of a position in `symbol`: it has a stake in it, or nobody has and it leads."""

@@ -282,10 +282,12 @@ def test_the_targeted_answer_supersedes_a_stale_list() -> None:
     assert (finding.expected, finding.observed, finding.notional) == ("filled 0", "filled 1", Decimal(100))
 
 
-def test_a_tracked_order_that_ended_since_the_list_diverges_in_its_status() -> None:
+def test_of_a_tracked_order_that_ended_since_the_list_nothing_is_said_until_it_has_left_the_list() -> None:
     answers = {question_about(order()): order(status=OrderStatus.CANCELED)}
-    finding = only(detect(account(order()), belief(believed(order())), Policy(), answers))
-    assert (finding.rule, finding.observed) == (Rule.ORDER_DIVERGENCE, "status canceled")
+    found = detect(account(order()), belief(believed(order())), Policy(), answers)
+    assert (found.findings, (BTC, "1") in found.unknown) == ((), True)
+    answers = {question_about(believed(order())): order(status=OrderStatus.CANCELED)}
+    assert only(detect(account(), belief(believed(order())), Policy(), answers)).rule is Rule.MISSING_ORDER
 
 
 def test_a_listed_order_that_the_exchange_denies_is_unknown() -> None:

@@ -32,8 +32,8 @@ def log(*rows: Fill, start: int = NOW - 60_000, behind: AccountSnapshot = QUIET)
     return made
 
 
-def held(quantity: str, symbol: str = BTC, **fields: Any) -> Position:
-    return Position(symbol, NET, Decimal(quantity), **fields)
+def held(quantity: str, symbol: str = BTC, *, side: PositionSide = NET, **fields: Any) -> Position:
+    return Position(symbol, side, Decimal(quantity), **fields)
 
 
 def judged(
@@ -188,28 +188,71 @@ def test_the_watermark_never_passes_a_pending_fill(
 )
 def test_a_position_that_changed_is_read(now: AccountSnapshot) -> None:
     before = account(held("1", updated=1), held("5", ETH))
-    assert BTC in changed_symbols(before, now, None, FillLog(NOW))
+    assert BTC in changed_symbols(before, now, (), FillLog(NOW))
 
 
 def test_a_position_that_stood_still_is_not_read() -> None:
     before = account(held("1", updated=1), held("0", ETH, updated=1))
-    assert changed_symbols(before, account(held("1.0", updated=1)), None, FillLog(NOW)) == set()
+    assert changed_symbols(before, account(held("1.0", updated=1)), (), FillLog(NOW)) == set()
+
+
+def test_a_leg_that_the_bots_believe_to_hold_and_that_is_not_listed_is_read_each_time() -> None:
+    gone = ExpectedPosition(BTC, LONG, Decimal(1))
+    now = account(replace(held("1"), side=SHORT))
+    assert changed_symbols(now, now, [gone], FillLog(NOW)) == {BTC}
+    assert changed_symbols(now, now, [replace(gone, quantity=Decimal(0))], FillLog(NOW)) == set()
 
 
 def test_without_an_earlier_snapshot_what_changed_since_the_log_began_or_is_gone_is_read() -> None:
     now = account(held("1", BTC, updated=NOW + 1), held("1", ETH, updated=NOW))
     gone = ExpectedPosition("SOL/USDT:USDT", NET, Decimal(1))
     flat = ExpectedPosition("XRP/USDT:USDT", NET, Decimal(0))
-    assert changed_symbols(None, now, belief(gone, flat), FillLog(NOW)) == {BTC, "SOL/USDT:USDT"}
-    assert changed_symbols(None, now, None, FillLog(NOW)) == {BTC}
+    assert changed_symbols(None, now, (gone, flat), FillLog(NOW)) == {BTC, "SOL/USDT:USDT"}
+    assert changed_symbols(None, now, (), FillLog(NOW)) == {BTC}
 
 
 # --- where a position stood ------------------------------------------------------------------------------------------
 
 
+SOME_TIME_AGO = NOW - GRACE
+SEEN = {(BTC, NET): ((SOME_TIME_AGO, SOME_TIME_AGO, Decimal(0)),)}
+"""Flat, the grace before NOW."""
+
+
+def test_a_position_is_proven_when_its_fills_lead_to_it_from_where_it_was_the_grace_ago() -> None:
+    row = held("3", updated=NOW - 20)
+    made = replace(log(fill("1", at=-30, bought="1")), observed=SEEN)
+    assert made.observing(account(row), GRACE).proven == {}, "a fill is lacking"
+    made = made.reading(BTC, [fill("2", at=-20, bought="2")], account(row), GRACE)
+    assert made.observing(account(row), GRACE).proven == {(BTC, NET): (NOW - 20, Decimal(3))}
+    later = made.observing(account(row), GRACE).observing(account(held("4", updated=NOW + 1), timestamp=NOW + 1), GRACE)
+    assert later.proven == {}, "the fill to it is lacking"
+    assert later.path(held("4", updated=NOW + 1), NOW) is None
+
+
+def test_a_position_that_was_not_seen_the_grace_ago_is_not_proven() -> None:
+    row = held("3", updated=NOW)
+    made = FillLog(NOW - 60_000).observing(account(row), GRACE)
+    assert made.observing(account(row, timestamp=NOW + GRACE - 1), GRACE).proven == {}
+    assert made.observing(account(row, timestamp=NOW + GRACE), GRACE).proven == {(BTC, NET): (NOW, Decimal(3))}
+
+
+def test_only_the_last_sight_of_before_the_grace_is_kept() -> None:
+    made = FillLog(NOW)
+    for second in range(60):
+        made = made.observing(account(held("1", updated=NOW), timestamp=NOW + second * 1_000), GRACE)
+    assert [seen_at - NOW for seen_at, _, _ in made.observed[BTC, NET]] == [54_000 + n * 1_000 for n in range(6)]
+
+
+def test_a_leg_that_left_the_list_is_flat() -> None:
+    held_before = {(BTC, NET): ((SOME_TIME_AGO, SOME_TIME_AGO, Decimal(3)),)}
+    sold = replace(log(fill("1", at=-7, bought="-3")), observed=held_before)
+    assert sold.observing(QUIET, GRACE).proven == {(BTC, NET): (NOW, Decimal(0))}
+
+
 def path(made: FillLog, quantity: str, updated: int | None = 20, since: int = 0, side: PositionSide = NET) -> Any:
-    row = Position(BTC, side, Decimal(quantity), updated=None if updated is None else NOW + updated)
-    return made.path(row, NOW + since)
+    row = held(quantity, updated=None if updated is None else NOW + updated, side=side)
+    return replace(made, proven={(BTC, side): (NOW + (updated or 0), Decimal(quantity))}).path(row, NOW + since)
 
 
 def test_a_path_holds_every_quantity_since_then() -> None:

@@ -27,10 +27,14 @@ def log(*rows: Fill, start: int = NOW - 60_000) -> FillLog:
 
 
 def seen(holds: str, believes: str, made: FillLog | None, *, updated: int = 0, **fields: Any) -> Detection:
-    """`updated`: ms after NOW at which the position changed last. The belief is of NOW."""
+    """`updated`: ms after NOW at which the position changed last. The belief is of NOW, and so was one before it."""
     row = Position(BTC, NET, Decimal(holds), updated=NOW + updated, entry_price=Decimal(10))
     expected = belief(ExpectedPosition(BTC, NET, Decimal(believes)))
-    return detect(account(row, **fields), expected, Policy(), {}, Background(fills=made))
+    snapshot = account(row, **fields)
+    if made is not None:
+        before = Decimal(holds) - sum(each.change for each in made.of_order(BTC))
+        made = replace(made, observed={(BTC, NET): ((made.start, made.start, before),)}).observing(snapshot, GRACE)
+    return detect(snapshot, expected, Policy(), {}, Background(fills=made, past=expected))
 
 
 # --- where the position stood ----------------------------------------------------------------------------------------

@@ -149,10 +149,15 @@ def test_a_position_is_told_by_the_bots_that_have_a_stake_in_it() -> None:
 
 def test_balances_are_told_by_the_one_that_leads() -> None:
     row = Balance("USDT", Decimal(9))
-    assert rules(seen(row, own=belief(usdt("1")), beside=among(GRID))) == [Rule.BALANCE_MISMATCH]
-    found = seen(row, own=belief(usdt("1")), beside=among(GRID, leads=False))
+    grid = replace(GRID, belief=belief(usdt("2")))
+    assert rules(seen(row, own=belief(usdt("1")), beside=among(grid))) == [Rule.BALANCE_MISMATCH]
+    found = seen(row, own=belief(usdt("1")), beside=among(grid, leads=False))
     assert found.findings == ()
     assert found.unjudged == {Rule.BALANCE_MISMATCH}
+
+
+def test_a_balance_of_which_one_bot_says_nothing_is_not_judged() -> None:
+    assert seen(Balance("USDT", Decimal(9)), own=belief(usdt("1")), beside=among(GRID)).findings == ()
 
 
 def test_a_stake_is_a_position_or_an_open_order() -> None:
@@ -191,10 +196,8 @@ def test_a_fill_that_an_unheard_sibling_may_explain_waits() -> None:
     assert (BTC, "fill:7") in found.unknown
 
 
-def test_a_fill_that_nobody_explains_is_told_by_the_bots_that_have_a_stake_there() -> None:
-    open_order = belief(believed(order("9")))
-    said = fills_seen("web_1", among(GRID), own=open_order)
-    assert Rule.UNATTRIBUTED_FILL in rules(said)
-    assert rules(fills_seen("web_1", among(GRID))) == [Rule.UNATTRIBUTED_FILL], "nobody's, and this one leads"
-    beside = among(replace(GRID, belief=belief(net("1"))))
-    assert Rule.UNATTRIBUTED_FILL not in rules(fills_seen("web_1", beside))
+def test_a_fill_that_nobody_explains_is_told_once_whoever_has_a_stake_there() -> None:
+    holding = among(replace(GRID, belief=belief(net("1"))))
+    assert Rule.UNATTRIBUTED_FILL in rules(fills_seen("web_1", holding))
+    follower = replace(holding, sharing=replace(holding.sharing, leads=False))
+    assert Rule.UNATTRIBUTED_FILL not in rules(fills_seen("web_1", follower, own=belief(net("1"))))
