@@ -120,9 +120,8 @@ async def run(
     now_ms, monotonic = clock.now_ms(), clock.monotonic()
     sides = _accepted(_Sides.of(snapshot, belief, state.belief, policy), exchange, sharing, now_ms)
     booted = bool(state.belief.boot_id) and sides.memory.boot_id != state.belief.boot_id
-    if sides.expected is None or sides.seen is not None:  # else its symbols are not the unified ones
-        state = replace(state, believed=sides.expected)
-    state = replace(state, belief=sides.memory)
+    unified = sides.expected is None or sides.seen is not None
+    state = replace(state, believed=sides.expected if unified else state.believed, belief=sides.memory)
 
     judged = _Judged(state, Detection(blind=True))
     outcome = Outcome(state.tracks, (), (), ())
@@ -146,14 +145,15 @@ async def run(
         )
         judged = replace(judged, state=_with_fills_dealt_with(judged.state, detection, outcome.tracks))
     complete = newer and sides.expected is not None
-    state = replace(judged.state, tracks=outcome.tracks)
-    state = replace(state, answers=_lasting(state))
-    if good:
-        state = replace(
-            state,
-            good_at=monotonic if newer or (state.good_at is None and not sides.exchange) else state.good_at,
-            judged_at=monotonic if complete else state.judged_at,
-        )
+    state = judged.state
+    first = good and state.good_at is None and not sides.exchange
+    state = replace(
+        state,
+        tracks=outcome.tracks,
+        answers=_lasting(state.answers, state.fills, outcome.tracks),
+        good_at=monotonic if newer or first else state.good_at,
+        judged_at=monotonic if complete else state.judged_at,
+    )
     situation = Situation(
         complete=complete,
         whole=good and not judged.detection.unknown,
@@ -161,8 +161,8 @@ async def run(
         booted=booted,
         stale_for=_stale_for(state, policy, monotonic, since),
     )
-    cycle = _decided(state, policy, wishes, situation, now_ms, outcome, sides.exchange, sides.bot, accepted=good)
-    return replace(cycle, evidence=judged.evidence)
+    decision, state = _decided(state, policy, wishes, situation, now_ms)
+    return Cycle(state, decision, outcome, sides.exchange, sides.bot, good, complete, judged.evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,24 +294,13 @@ def _with_fills_dealt_with(state: State, detection: Detection, tracks: Tracks) -
 def idle(state: State, policy: Policy, wishes: Wishes, clock: Clock) -> Cycle:
     """A cycle that observes nothing: it only follows what people asked for through the resource."""
     outcome = Outcome(state.tracks, (), (), ())
-    return _decided(state, policy, wishes, Situation(created=state.created), clock.now_ms(), outcome, None, None)
+    decision, state = _decided(state, policy, wishes, Situation(created=state.created), clock.now_ms())
+    return Cycle(state, decision, outcome)
 
 
-def _decided(
-    state: State,
-    policy: Policy,
-    wishes: Wishes,
-    situation: Situation,
-    now_ms: int,
-    outcome: Outcome,
-    exchange: Failure | None,
-    bot: Failure | None,
-    *,
-    accepted: bool = False,
-) -> Cycle:
+def _decided(state: State, policy: Policy, wishes: Wishes, situation: Situation, now_ms: int) -> tuple[Decision, State]:
     decision = decide(state.tracks, state.holds, state.acknowledged, policy, wishes, situation, now_ms=now_ms)
-    state = replace(state, holds=decision.holds, acknowledged=decision.acknowledged, created=False)
-    return Cycle(state, decision, outcome, exchange, bot, accepted=accepted, complete=situation.complete)
+    return decision, replace(state, holds=decision.holds, acknowledged=decision.acknowledged, created=False)
 
 
 def _is_empty(snapshot: AccountSnapshot, policy: Policy, sharing: Sharing) -> bool:
@@ -357,17 +346,17 @@ def _past(
     return beliefs[max(0, older - 1) :]
 
 
-def _lasting(state: State) -> Answers:
+def _lasting(answers: Answers, fills: FillLog | None, tracks: Tracks) -> Answers:
     """Only a terminal state is final, and only what is still tracked is worth keeping.
 
     A client id may be used again once its order ended, so an answer about one is never final.
     """
-    tracked = {(track.finding.symbol, track.finding.id) for track in state.tracks.values()}
-    if state.fills is not None:
-        tracked |= {(fill.symbol, sanitize(fill.order_id)) for fill in state.fills.pending.values()}
+    tracked = {(track.finding.symbol, track.finding.id) for track in tracks.values()}
+    if fills is not None:
+        tracked |= {(fill.symbol, sanitize(fill.order_id)) for fill in fills.pending.values()}
     return {
         question: order
-        for question, order in state.answers.items()
+        for question, order in answers.items()
         if order is not None
         and order.status is not OrderStatus.OPEN
         and (order.status is not OrderStatus.TRIGGERED or order.successor)

@@ -199,7 +199,11 @@ ACCEPTED: list[dict[str, Any]] = [
 
 FULL = changed(
     {
-        "exchange": {"id": "binanceusdm", "sandbox": True, "endpoint": "http://127.0.0.1:8900", "symbols": ["BTCUSDT"],
+        "exchange": {
+            "id": "binanceusdm",
+            "sandbox": True,
+            "endpoint": "http://127.0.0.1:8900",
+            "symbols": ["BTCUSDT"],
             "sharedAccount": "desk-1",
         },
         "interval": "15s",
