@@ -70,9 +70,8 @@ async def judge(
         fresh.update(now)
         waiting |= dict.fromkeys(now, moment.monotonic)
         detection = evidence.detect()
-    unproven = {
-        f.key for f, question in doubtful(detection).items() if question not in answers or question not in fresh
-    }
+    answered = fresh & answers.keys()
+    unproven = {finding.key for finding, question in doubtful(detection).items() if question not in answered}
     staying = [finding for finding, question in left.items() if not _gone(question, answers)]
     return detection.without(unproven).doubting(staying), answers, waiting
 

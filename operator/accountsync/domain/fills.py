@@ -157,10 +157,6 @@ class FillLog:
         fills = self.recent.get(symbol)
         return fills[-1].time if fills else None
 
-    def of_order(self, symbol: str) -> tuple[Fill, ...]:
-        """The known fills of `symbol`."""
-        return self.recent.get(symbol, ())
-
     def path(self, row: Position, since: int) -> frozenset[Decimal] | None:
         """Every quantity that the leg of `row` had from `since` (ms) to its last change; None: that isn't known."""
         if row.updated is None or row.symbol in self.unread:

@@ -32,7 +32,7 @@ def seen(holds: str, believes: str, made: FillLog | None, *, updated: int = 0, *
     expected = belief(ExpectedPosition(BTC, NET, Decimal(believes)))
     snapshot = account(row, **fields)
     if made is not None:
-        before = Decimal(holds) - sum(each.change for each in made.of_order(BTC))
+        before = Decimal(holds) - sum(each.change for each in made.recent.get(BTC, ()))
         made = replace(made, observed={(BTC, NET): ((made.start, made.start, before),)}).observing(snapshot, GRACE)
     return detect(snapshot, expected, Policy(), {}, Background(fills=made, past=expected))
 
