@@ -20,7 +20,7 @@ from accountsync.domain.confirm import Moment, Outcome, Tracks, confirm
 from accountsync.domain.decide import Acknowledged, Decision, Situation, Wishes, decide
 from accountsync.domain.detect import Background, Evidence, regression
 from accountsync.domain.expected import BeliefMemory, Doubt, ExpectedState, accept
-from accountsync.domain.fills import FillLog, accepted, changed_symbols
+from accountsync.domain.fills import FillLog, accepted, changed_symbols, untimed_symbols
 from accountsync.domain.finding import Answers, Detection, sanitize
 from accountsync.domain.holdings import totals
 from accountsync.domain.holds import Holds
@@ -330,8 +330,9 @@ async def _fills(
     if Part.POSITIONS in seen.missing:
         return log
     believed = sharing.positions(expected) if expected is not None and expected.positions is not None else None
-    log = log.noticing(changed_symbols(state.snapshot, seen, believed or (), log), seen)
-    log = await read_fills(log, seen, policy.order_grace_ms, exchange, deadline)
+    changed, untimed = changed_symbols(state.snapshot, seen, log), untimed_symbols(seen, believed or ())
+    log = log.noticing(changed if state.snapshot else changed | untimed, seen)
+    log = await read_fills(log, untimed, seen, policy.order_grace_ms, exchange, deadline)
     log = log.observing(seen, policy.order_grace_ms)
     return log.recognising([*(state.snapshot.orders if state.snapshot else ()), *seen.orders])
 

@@ -5,6 +5,7 @@ All of it is bounded, in turn, and only what is needed; what is not answered in 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -196,10 +197,15 @@ async def with_income(
 
 
 async def read_fills(
-    log: FillLog, snapshot: AccountSnapshot, grace_ms: int, exchange: Exchange, deadline: float
+    log: FillLog,
+    untimed: AbstractSet[str],
+    snapshot: AccountSnapshot,
+    grace_ms: int,
+    exchange: Exchange,
+    deadline: float,
 ) -> FillLog:
-    """The log with the fills of the symbols that are unread, those read longest ago first."""
-    wanted = log.unread.union(log.late)
+    """The log with the fills of the symbols that are unread or `untimed`, those read longest ago first."""
+    wanted = log.unread.union(log.late, untimed)
     turn = sorted(wanted, key=lambda symbol: (log.read_to.get(symbol, 0), symbol))[:MAX_LISTS_OF_FILLS]
     told = await _ask_all(turn, lambda symbol: exchange.fills(symbol, log.since(symbol)), deadline)
     for symbol, rows in told.items():

@@ -176,22 +176,23 @@ class FillLog:
         return frozenset(path)
 
 
-def changed_symbols(
-    before: AccountSnapshot | None, now: AccountSnapshot, believed: Iterable[ExpectedPosition], log: FillLog
-) -> set[str]:
-    """Symbols whose positions are not what they were, without a `before`: not since the log began.
-
-    And those of the legs that the bots believe to hold and that are not listed: a position that was closed leaves no
-    row, and so no time; it may even have come and gone since.
-    """
-    listed = {(row.symbol, row.side) for row in now.positions}
-    untimed = {row.symbol for row in believed if row.quantity and (row.symbol, row.side) not in listed}
+def changed_symbols(before: AccountSnapshot | None, now: AccountSnapshot, log: FillLog) -> set[str]:
+    """Symbols whose positions are not what they were; without a `before`: not since the log began."""
     if before is None:
-        return untimed.union(row.symbol for row in now.positions if (row.updated or 0) > log.start)
+        return {row.symbol for row in now.positions if (row.updated or 0) > log.start}
     moved = {leg[0] for leg, _ in _legs(before) ^ _legs(now)}
     # One that was flat at both readings, and not in between: where flat ones are listed, their time tells.
     flat = {row.symbol for row in now.positions if not row.quantity and (row.updated or 0) > before.timestamp}
-    return untimed | moved | flat
+    return moved | flat
+
+
+def untimed_symbols(now: AccountSnapshot, believed: Iterable[ExpectedPosition]) -> set[str]:
+    """Symbols of legs that the bots believe to hold and that are not listed.
+
+    A position that was closed leaves no row, and so no time; it may even have come and gone since it was missed.
+    """
+    listed = {(row.symbol, row.side) for row in now.positions}
+    return {row.symbol for row in believed if row.quantity and (row.symbol, row.side) not in listed}
 
 
 def _legs(snapshot: AccountSnapshot) -> set[tuple[tuple[str, ...], tuple[Decimal, int | None]]]:

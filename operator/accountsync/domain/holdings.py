@@ -109,7 +109,7 @@ def _judge_leg(
     proven = path is not None and past is not None and _was_wrong(leg, past, log, draft)
     times = [row.updated for row in leg.rows if row.side is side and row.updated is not None]
     # A leg that was closed may have left the list, and its time with it: then only the last fill tells when.
-    untimed = log is not None and not times and symbol in log.unread
+    untimed = log is not None and not times and (symbol in log.unread or symbol in log.late)
     if not proven and (untimed or not draft.positions_settled(symbol)):
         draft.unknown.add((symbol, POSITIONS))
         return

@@ -14,7 +14,16 @@ from accountsync.domain.account import AccountSnapshot, Fill, OrderStatus, Posit
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.detect import Background, detect
 from accountsync.domain.expected import ExpectedOrder, ExpectedPosition, ExpectedState
-from accountsync.domain.fills import DENIED_FOR_MS, KEPT, OVERLAP_MS, SAME_CHANGE_MS, FillLog, accepted, changed_symbols
+from accountsync.domain.fills import (
+    DENIED_FOR_MS,
+    KEPT,
+    OVERLAP_MS,
+    SAME_CHANGE_MS,
+    FillLog,
+    accepted,
+    changed_symbols,
+    untimed_symbols,
+)
 from accountsync.domain.finding import POSITIONS, Answers, Detection, Question
 from accountsync.domain.policy import Policy
 
@@ -188,27 +197,29 @@ def test_the_watermark_never_passes_a_pending_fill(
 )
 def test_a_position_that_changed_is_read(now: AccountSnapshot) -> None:
     before = account(held("1", updated=1), held("5", ETH))
-    assert BTC in changed_symbols(before, now, (), FillLog(NOW))
+    assert BTC in changed_symbols(before, now, FillLog(NOW))
 
 
 def test_a_position_that_stood_still_is_not_read() -> None:
     before = account(held("1", updated=1), held("0", ETH, updated=1))
-    assert changed_symbols(before, account(held("1.0", updated=1)), (), FillLog(NOW)) == set()
+    assert changed_symbols(before, account(held("1.0", updated=1)), FillLog(NOW)) == set()
 
 
-def test_a_leg_that_the_bots_believe_to_hold_and_that_is_not_listed_is_read_each_time() -> None:
-    gone = ExpectedPosition(BTC, LONG, Decimal(1))
-    now = account(replace(held("1"), side=SHORT))
-    assert changed_symbols(now, now, [gone], FillLog(NOW)) == {BTC}
-    assert changed_symbols(now, now, [replace(gone, quantity=Decimal(0))], FillLog(NOW)) == set()
-
-
-def test_without_an_earlier_snapshot_what_changed_since_the_log_began_or_is_gone_is_read() -> None:
+def test_without_an_earlier_snapshot_what_changed_since_the_log_began_is_read() -> None:
     now = account(held("1", BTC, updated=NOW + 1), held("1", ETH, updated=NOW))
-    gone = ExpectedPosition("SOL/USDT:USDT", NET, Decimal(1))
-    flat = ExpectedPosition("XRP/USDT:USDT", NET, Decimal(0))
-    assert changed_symbols(None, now, (gone, flat), FillLog(NOW)) == {BTC, "SOL/USDT:USDT"}
-    assert changed_symbols(None, now, (), FillLog(NOW)) == {BTC}
+    assert changed_symbols(None, now, FillLog(NOW)) == {BTC}
+
+
+def test_a_leg_that_the_bots_believe_to_hold_and_that_is_not_listed_has_no_time() -> None:
+    now = account(held("1", side=SHORT), held("1", ETH))
+    gone = ExpectedPosition(BTC, LONG, Decimal(1))
+    assert untimed_symbols(now, [gone, ExpectedPosition(ETH, NET, Decimal(2))]) == {BTC}
+    assert untimed_symbols(now, [replace(gone, quantity=Decimal(0))]) == set()
+
+
+def test_a_symbol_that_is_only_read_again_is_neither_unread_nor_late() -> None:
+    made = FillLog(NOW - 60_000).reading(BTC, [fill("1")], QUIET, GRACE)
+    assert (made.unread, made.late, ids(made.recent[BTC])) == (frozenset(), {}, ["1"])
 
 
 # --- where a position stood ------------------------------------------------------------------------------------------
