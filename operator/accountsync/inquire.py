@@ -4,6 +4,7 @@ All of it is bounded, in turn, and only what is needed; what is not answered in 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -103,8 +104,13 @@ def _left(tracks: Tracks, listed: Collection[tuple[str, str]], detection: Detect
 
 
 def _in_turn(questions: Iterable[Question], asked: Asked) -> dict[Question, float]:
-    """Those never asked first, then those asked longest ago: more than may be asked at a time still get their turns."""
-    return {q: asked.get(q, NEVER) for q in sorted(questions, key=lambda question: asked.get(question, NEVER))}
+    """Those never asked first, then those asked longest ago, symbols by turns: a busy one keeps no other waiting."""
+    ranks: Counter[str] = Counter()
+    ranked = []
+    for question in questions:
+        ranked.append((asked.get(question, NEVER), ranks[question.symbol], question))
+        ranks[question.symbol] += 1
+    return {question: at for at, _, question in sorted(ranked, key=lambda row: row[:2])}
 
 
 def _gone(question: Question, answers: Answers) -> bool:
@@ -204,9 +210,10 @@ async def read_fills(
     exchange: Exchange,
     deadline: float,
 ) -> FillLog:
-    """The log with the fills of the symbols that are unread or `untimed`, those read longest ago first."""
+    """The log with the fills of the symbols that are unread or `untimed`, those asked longest ago first."""
     wanted = log.unread.union(log.late, untimed)
-    turn = sorted(wanted, key=lambda symbol: (log.read_to.get(symbol, 0), symbol))[:MAX_LISTS_OF_FILLS]
+    turn = sorted(wanted, key=lambda symbol: (log.tried.get(symbol, 0), symbol))[:MAX_LISTS_OF_FILLS]
+    log = replace(log, tried={**log.tried, **dict.fromkeys(turn, snapshot.timestamp)})
     told = await _ask_all(turn, lambda symbol: exchange.fills(symbol, log.since(symbol)), deadline)
     for symbol, rows in told.items():
         log = log.reading(symbol, rows, snapshot, grace_ms)

@@ -10,6 +10,8 @@ from accountsync.domain.finding import ANY, POSITIONS, ZERO, Answers, Finding, Q
 from accountsync.domain.policy import Policy
 from accountsync.domain.sharing import ALONE, Sharing
 
+FILLS_NAMED = 20
+"""Fills that one finding names."""
 Book = Mapping[tuple[str, str], Order]
 """Open orders by (symbol, id): exchanges count ids up per symbol."""
 
@@ -71,6 +73,7 @@ class Draft:
     ) -> None:
         """A difference."""
         id_, client_id = sanitize(id_), client_id and sanitize(client_id)
+        fills = tuple(sanitize(fill) for fill in fills[:FILLS_NAMED])
         found = Finding(rule, symbol, id_, expected, observed, abs(notional), changed, own, proven, fills, client_id)
         self.findings.append(found)
 

@@ -19,11 +19,13 @@ from accountsync.domain.account import AccountSnapshot, Fill, Order, Position, P
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.draft import Draft
 from accountsync.domain.expected import ExpectedPosition, ExpectedState
-from accountsync.domain.finding import EXACT, Detection, Finding, Question, plain, sanitize
+from accountsync.domain.finding import EXACT, FILLS, Detection, Finding, Question, plain, sanitize
 from accountsync.domain.sharing import names
 
 KEPT = 500
 """Fills kept of one symbol, besides the pending ones."""
+PENDING_KEPT = 2_000
+"""Pending fills of all symbols: each may cost a question about its order."""
 OVERLAP_MS = 5_000
 """Lists of fills may lag behind positions: so much is read again."""
 DENIED_FOR_MS = 3_600_000
@@ -47,6 +49,7 @@ class FillLog:
     dealt with; `orders`: what is known of the orders behind them from lists. `unread`: symbols whose positions changed,
     and whose fills were not told yet. `late`: symbols whose positions left the list, so that nothing says whether all
     of their fills were told → until which exchange ms they are read again. `seen_to`: time of the last snapshot.
+    `tried`: symbol → time of the snapshot behind which its fills were last asked for, told or not.
     `observed`: leg → how it was seen lately, from the newest sight that is the grace old on. `proven`: leg → when it
     changed and what it is, where the fills since that sight lead there.
     """
@@ -60,6 +63,7 @@ class FillLog:
     unread: frozenset[str] = frozenset()
     late: Mapping[str, int] = field(default_factory=dict)
     seen_to: int = 0
+    tried: Mapping[str, int] = field(default_factory=dict)
     observed: Mapping[Leg, tuple[Sight, ...]] = field(default_factory=dict)
     proven: Mapping[Leg, tuple[int, Decimal]] = field(default_factory=dict)
 
@@ -81,7 +85,8 @@ class FillLog:
     def noticing(self, symbols: Iterable[str], snapshot: AccountSnapshot) -> "FillLog":
         """The log after a snapshot in which the positions of `symbols` changed."""
         symbols = frozenset(symbols)
-        begun = {symbol: self.seen_to for symbol in symbols - self.read_to.keys() - self.unread if self.seen_to}
+        settled = symbols - self.unread - self.late.keys()
+        begun = {symbol: max(self.seen_to, self.read_to.get(symbol, 0)) for symbol in settled if self.seen_to}
         return replace(
             self,
             read_to={**self.read_to, **begun},
@@ -111,7 +116,7 @@ class FillLog:
             read_to={**self.read_to, symbol: max(last, self.read_to.get(symbol, self.start))},
             recent={**self.recent, symbol: fills[-KEPT:]},
             cut={**self.cut, symbol: dropped[-1].time} if dropped else self.cut,
-            pending={**self.pending, **{(symbol, fill.id): fill for fill in fresh}},
+            pending=_latest({**self.pending, **{(symbol, fill.id): fill for fill in fresh}}),
             unread=self.unread if behind else self.unread - {symbol},
             late=late,
         )
@@ -176,6 +181,14 @@ class FillLog:
         return frozenset(path)
 
 
+def _latest(pending: Mapping[FillKey, Fill]) -> Mapping[FillKey, Fill]:
+    """As many as can be attributed one day; of more than that, the oldest are given up."""
+    if len(pending) <= PENDING_KEPT:
+        return pending
+    oldest_first = sorted(pending.items(), key=lambda item: (item[1].time, item[0]))
+    return dict(oldest_first[-PENDING_KEPT:])
+
+
 def changed_symbols(before: AccountSnapshot | None, now: AccountSnapshot, log: FillLog) -> set[str]:
     """Symbols whose positions are not what they were; without a `before`: not since the log began."""
     if before is None:
@@ -191,8 +204,15 @@ def untimed_symbols(now: AccountSnapshot, believed: Iterable[ExpectedPosition]) 
 
     A position that was closed leaves no row, and so no time; it may even have come and gone since it was missed.
     """
-    listed = {(row.symbol, row.side) for row in now.positions}
-    return {row.symbol for row in believed if row.quantity and (row.symbol, row.side) not in listed}
+    sides: dict[str, set[PositionSide]] = {}
+    for row in now.positions:
+        sides.setdefault(row.symbol, set()).add(row.side)
+    return {row.symbol for row in believed if row.quantity and not _is_among(row.side, sides.get(row.symbol, set()))}
+
+
+def _is_among(side: PositionSide, listed: AbstractSet[PositionSide]) -> bool:
+    """Whether a leg is listed; where one side speaks of the net position, any row is about it."""
+    return side in listed or PositionSide.NET in listed or (side is PositionSide.NET and bool(listed))
 
 
 def _legs(snapshot: AccountSnapshot) -> set[tuple[tuple[str, ...], tuple[Decimal, int | None]]]:
@@ -205,6 +225,7 @@ def _legs(snapshot: AccountSnapshot) -> set[tuple[tuple[str, ...], tuple[Decimal
 
 def judge_fills(log: FillLog, expected: ExpectedState | None, draft: Draft) -> None:
     """Findings for the foreign ones of the pending fills, and questions about orders that are not known."""
+    draft.unknown.update((symbol, FILLS) for symbol in log.unread)
     for key, fill in log.pending.items():
         name = f"fill:{fill.id}"
         question = Question(fill.symbol, fill.order_id, conditional=False)
@@ -260,12 +281,14 @@ def _is_foreign(fill: Fill, order: Order, expected: ExpectedState | None, draft:
 
 
 def accepted(log: FillLog, confirmed: Collection[str], detection: Detection) -> set[FillKey]:
-    """The pending fills that people were told of and whose symbols agree again. `confirmed`: keys of findings."""
+    """The pending fills that people were told of, or accept, and whose symbols agree again. `confirmed`: keys."""
     apart = {finding.symbol for finding in detection.findings if finding.rule is Rule.POSITION_MISMATCH}
     told = {
         finding.key: finding.symbol
-        for finding in detection.findings
-        if finding.rule is Rule.UNATTRIBUTED_FILL and finding.key in confirmed and finding.symbol not in apart
+        for finding in (*detection.findings, *detection.ignored)
+        if finding.rule is Rule.UNATTRIBUTED_FILL
+        and finding.symbol not in apart
+        and (finding.key in confirmed or finding in detection.ignored)
     }
     agreed = {
         symbol

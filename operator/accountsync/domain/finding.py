@@ -17,7 +17,7 @@ from accountsync.domain.policy import Ignore
 ZERO = Decimal(0)
 EXACT = Context(prec=120)
 """Adapters let through 40 digits on either side of the point: their sums and differences are exact in this."""
-ANY, ORDERS, POSITIONS, BALANCES = "*", "*orders", "*positions", "*balances"
+ANY, ORDERS, POSITIONS, BALANCES, FILLS = "*", "*orders", "*positions", "*balances", "*fills"
 """What is doubted of a symbol (or of ANY) besides orders by id. No `sanitize`d id spells these."""
 
 
@@ -169,6 +169,8 @@ def _doubted(finding: Finding) -> tuple[str, ...]:
             return (finding.id, BALANCES)
         case Subject.ORDER:
             return (finding.id, ORDERS)
+        case Subject.FILL:
+            return (finding.id, FILLS)
         case _:
             return (finding.id,)
 

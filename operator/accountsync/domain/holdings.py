@@ -107,7 +107,8 @@ def _judge_leg(
         draft.unknown.add((symbol, POSITIONS))  # so it was around the belief's time: the bot may be on its way
         return
     proven = path is not None and past is not None and _was_wrong(leg, past, log, draft)
-    times = [row.updated for row in leg.rows if row.side is side and row.updated is not None]
+    netted = side is PositionSide.NET
+    times = [row.updated for row in leg.rows if (netted or row.side is side) and row.updated is not None]
     # A leg that was closed may have left the list, and its time with it: then only the last fill tells when.
     untimed = log is not None and not times and (symbol in log.unread or symbol in log.late)
     if not proven and (untimed or not draft.positions_settled(symbol)):
@@ -132,9 +133,11 @@ def _judge_leg(
 
 def _was_wrong(leg: _Leg, past: ExpectedState, log: FillLog | None, draft: Draft) -> bool:
     """Whether the leg never held, around the time of `past`, what that says."""
+    if past.positions is None:
+        return False
     path = _path(leg, past.as_of, log, draft)
-    rows = (row.quantity for row in past.positions or () if (row.symbol, row.side) == (leg.symbol, leg.side))
-    believed = next(rows, ZERO)
+    legs = {row.side: row.quantity for row in past.positions if row.symbol == leg.symbol}
+    believed = (_net(legs) if leg.side is PositionSide.NET else legs).get(leg.side, ZERO)
     return path is not None and not any(_tolerated(leg.symbol, quantity - believed, draft) for quantity in path)
 
 

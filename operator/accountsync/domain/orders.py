@@ -210,7 +210,7 @@ def _compare_order(belief: ExpectedOrder, order: Order, draft: Draft) -> None:
             ("status", belief.status, current.status),
             ("quantity", belief.quantity, current.quantity),
             ("filled", belief.filled, current.filled),
-            ("price", belief.price, current.price),
+            ("price", belief.price or None, current.price or None),  # 0 is an exchange's way to say that there is none
         )
         if believed is not None and believed != actual and not _is_dust(name, believed, actual, draft, order.symbol)
     ]

@@ -41,6 +41,8 @@ def read_rows(rows: Any, what: str) -> list[Row]:
 def read_position(client: Any, row: Row, with_both_sides: frozenset[str]) -> Position:
     """One unified position. A count of contracts below zero, which the format rules out, stays below zero."""
     symbol = text(row, "symbol", "a position")
+    if symbol not in client.markets:
+        symbol = sanitize(symbol)
     name = f"the position of {sanitize(symbol)}"
     contracts = decimal(row.get("contracts"), f"{name}: its number of contracts")
     quantity = contracts * _contract_size(client, symbol, row.get("contractSize"), name)

@@ -17,7 +17,7 @@ from tests.simulation.life import live
 
 ROOT = Path(__file__).parents[3]
 PATCHES = Path(__file__).parent
-SEEDS = 300
+SEEDS = 600
 """Worlds that a mutant may survive."""
 CAUGHT, SURVIVED = 3, 0
 

@@ -18,14 +18,15 @@ from accountsync.domain.fills import (
     DENIED_FOR_MS,
     KEPT,
     OVERLAP_MS,
+    PENDING_KEPT,
     SAME_CHANGE_MS,
     FillLog,
     accepted,
     changed_symbols,
     untimed_symbols,
 )
-from accountsync.domain.finding import POSITIONS, Answers, Detection, Question
-from accountsync.domain.policy import Policy
+from accountsync.domain.finding import POSITIONS, Answers, Detection, Finding, Question
+from accountsync.domain.policy import Ignore, Policy
 
 NET, LONG, SHORT = PositionSide.NET, PositionSide.LONG, PositionSide.SHORT
 GRACE = 5_000
@@ -215,6 +216,41 @@ def test_a_leg_that_the_bots_believe_to_hold_and_that_is_not_listed_has_no_time(
     gone = ExpectedPosition(BTC, LONG, Decimal(1))
     assert untimed_symbols(now, [gone, ExpectedPosition(ETH, NET, Decimal(2))]) == {BTC}
     assert untimed_symbols(now, [replace(gone, quantity=Decimal(0))]) == set()
+
+
+def test_a_leg_is_listed_where_one_side_speaks_of_the_net_position() -> None:
+    hedged, one_way = account(held("1", side=LONG)), account(held("1"))
+    assert untimed_symbols(hedged, [ExpectedPosition(BTC, NET, Decimal(5))]) == set()
+    assert untimed_symbols(one_way, [ExpectedPosition(BTC, LONG, Decimal(5))]) == set()
+    assert untimed_symbols(account(), [ExpectedPosition(BTC, NET, Decimal(5))]) == {BTC}
+
+
+def test_more_pending_fills_than_can_be_attributed_give_up_the_oldest() -> None:
+    rows = [fill(str(number), at=number) for number in range(PENDING_KEPT + 2)]
+    made = FillLog(NOW - 1).reading(BTC, rows, QUIET, GRACE)
+    assert len(made.pending) == PENDING_KEPT
+    assert {(BTC, "0"), (BTC, "1")}.isdisjoint(made.pending)
+
+
+def test_a_symbol_that_was_quiet_is_read_from_the_last_snapshot_on() -> None:
+    day = 86_400_000
+    quiet = log(fill("1")).reading(BTC, [], account(timestamp=NOW + GRACE), GRACE)
+    quiet = quiet.noticing([], account(timestamp=NOW + 91 * day))
+    made = quiet.noticing([BTC], account(timestamp=NOW + 91 * day + 5_000))
+    assert made.since(BTC) == NOW + 91 * day - OVERLAP_MS
+
+
+def test_a_symbol_whose_fills_are_unread_resolves_no_fill() -> None:
+    standing = Finding(Rule.UNATTRIBUTED_FILL, BTC, "fill:9")
+    assert not judged(log().noticing([BTC], QUIET)).judged(standing)
+    assert judged(log()).judged(standing)
+
+
+def test_an_accepted_fill_is_dealt_with_as_one_that_was_told() -> None:
+    made, found = told("1", "1")
+    ignore = Ignore(Rule.UNATTRIBUTED_FILL, until=NOW + 1)
+    assert accepted(made, (), found.ignoring([ignore], NOW)) == {(BTC, "7")}
+    assert accepted(made, (), found) == set()
 
 
 def test_a_symbol_that_is_only_read_again_is_neither_unread_nor_late() -> None:

@@ -12,7 +12,7 @@ from accountsync.domain.catalogue import Rule
 from accountsync.domain.detect import Background, detect
 from accountsync.domain.expected import ExpectedBalance, ExpectedPosition
 from accountsync.domain.fills import FillLog
-from accountsync.domain.finding import ANY, BALANCES, POSITIONS, Detection
+from accountsync.domain.finding import ANY, BALANCES, FILLS, POSITIONS, Detection
 from accountsync.domain.policy import Policy
 
 NET, LONG, SHORT = PositionSide.NET, PositionSide.LONG, PositionSide.SHORT
@@ -97,7 +97,22 @@ def test_a_position_that_was_closed_is_unknown_as_long_as_its_fills_are_unread()
     expected = belief(ExpectedPosition(BTC, NET, Decimal(2)))
     found = detect(account(), expected, Policy(), {}, Background(fills=log().noticing([BTC], account())))
     assert found.findings == ()
-    assert found.unknown == {UNKNOWN}
+    assert found.unknown == {UNKNOWN, (BTC, FILLS)}
+
+
+def test_a_belief_in_legs_of_a_one_way_account_was_not_wrong_when_its_net_was_right() -> None:
+    row = Position(BTC, NET, Decimal(7), updated=NOW - 10)
+    made = replace(BUSY, proven={(BTC, NET): (NOW - 10, Decimal(7))})
+    past = belief(ExpectedPosition(BTC, LONG, Decimal(3)))
+    now = belief(ExpectedPosition(BTC, LONG, Decimal(2)))
+    for background in (
+        Background(fills=made, past=past),
+        Background(fills=made, past=replace(past, positions=None)),
+        Background(fills=made),
+    ):
+        assert only(detect(account(row), now, Policy(), {}, background)).proven is None
+    wrong = Background(fills=made, past=now)
+    assert only(detect(account(row), now, Policy(), {}, wrong)).proven is True
 
 
 def test_dust_around_a_quantity_it_had_is_no_difference() -> None:

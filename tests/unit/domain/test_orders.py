@@ -25,6 +25,12 @@ ABOUT_CHILD = Question(BTC, "70", conditional=False)
 DAY = 86_400_000
 
 
+def test_a_price_of_0_says_that_there_is_none() -> None:
+    for price in (Decimal("0.00"), None):
+        assert detect(account(STOP), belief(believed(STOP, price=price)), Policy()) == Detection()
+    assert rules(detect(account(STOP), belief(believed(STOP, price=Decimal(1))), Policy())) == [Rule.ORDER_DIVERGENCE]
+
+
 # --- conditional orders ----------------------------------------------------------------------------------------------
 
 
