@@ -86,7 +86,8 @@ class State:
 class Cycle:
     """What one cycle learned. `accepted` tells whether its snapshot was good.
 
-    `evidence`: what was judged, where the judgement can be repeated.
+    `complete`: both sides were known anew, and judged; `whole`: and nothing of them was left Unknown. `evidence`: what
+    was judged, where the judgement can be repeated.
     """
 
     state: State
@@ -96,6 +97,7 @@ class Cycle:
     bot: Failure | None = None
     accepted: bool = False
     complete: bool = False
+    whole: bool = False
     evidence: Evidence | None = None
 
 
@@ -162,7 +164,8 @@ async def run(
         stale_for=_stale_for(state, policy, monotonic, since),
     )
     decision, state = _decided(state, policy, wishes, situation, now_ms)
-    return Cycle(state, decision, outcome, sides.exchange, sides.bot, good, complete, judged.evidence)
+    whole = complete and situation.whole
+    return Cycle(state, decision, outcome, sides.exchange, sides.bot, good, complete, whole, judged.evidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,8 @@ class AccountLoop:
         self._bot_failing: Failing | None = None
         self._observed = False
         self._may_trade = False
+        self._whole_at: float | None = None
+        """When a cycle last judged the whole account, or, before the first that did, any of it."""
         self._written = ""
         self._summed_at = float("-inf")
         self._written_at = float("-inf")
@@ -256,17 +258,7 @@ class AccountLoop:
         tools.shares.believe(self.uid, cycle.state.believed, policy.belief_stale_after_ms)
         self._follow(cycle, series, wishes)
         tools.metrics.cycle_duration.observe(time.perf_counter() - started)
-        for finding in cycle.outcome.confirmed:
-            track = cycle.state.tracks[finding.key]
-            tools.metrics.detection_latency.observe((track.last_seen - track.first_seen) / 1000)
-        self._observed = True
-        failure = explained(cycle.exchange, account) if cycle.exchange is not None else None
-        self._exchange_failing = _failing(self._exchange_failing, failure)
-        self._bot_failing = _failing(self._bot_failing, cycle.bot)
-        series.record(cycle, tools.clock.monotonic())
-        if tools.evidence is not None and (account.spec.evidence or tools.settings.evidence):
-            tools.evidence.offer(f"{self.namespace}/{self.name}", cycle)
-        self._tell_log(cycle)
+        self._learn(cycle, account, series)
         await self._report(cycle, self._now(replace(base, observed=True), policy, account.spec), handled=True)
         if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
             tools.sides.forget_bot_secret(account)
@@ -275,6 +267,23 @@ class AccountLoop:
         rejected = cycle.exchange is not None and cycle.exchange.reason is Reason.CREDENTIALS_REJECTED
         if rejected and await tools.sides.rotated(account):
             self.wake(Trigger.SECRET)
+
+    def _learn(self, cycle: Cycle, account: api.TradingAccount, series: AccountSeries) -> None:
+        """What `cycle` says of both sides, for conditions, metrics, evidence and the log."""
+        tools = self._tools
+        for finding in cycle.outcome.confirmed:
+            track = cycle.state.tracks[finding.key]
+            tools.metrics.detection_latency.observe((track.last_seen - track.first_seen) / 1000)
+        self._observed = True
+        failure = explained(cycle.exchange, account) if cycle.exchange is not None else None
+        self._exchange_failing = _failing(self._exchange_failing, failure)
+        self._bot_failing = _failing(self._bot_failing, cycle.bot)
+        if cycle.whole or (cycle.complete and self._whole_at is None):
+            self._whole_at = tools.clock.monotonic()
+        series.record(cycle, tools.clock.monotonic())
+        if tools.evidence is not None and (account.spec.evidence or tools.settings.evidence):
+            tools.evidence.offer(f"{self.namespace}/{self.name}", cycle)
+        self._tell_log(cycle)
 
     def _tell_log(self, cycle: Cycle) -> None:
         """Each finding when it is confirmed, and the sums of all that stand, then and every minute."""
@@ -339,13 +348,18 @@ class AccountLoop:
             exchange=self._exchange_failing,
             bot=self._bot_failing,
             open=sum(1 for track in self._state.tracks.values() if not track.confirmed),
-            sync=self._sync(drift, 2 * spec.interval.seconds + policy.timeout),
+            sync=self._sync(drift, 2 * spec.interval.seconds + policy.timeout, partly=self._partly(policy)),
+            partly=self._partly(policy),
             drift=summary(drift),
             may_trade=self._may_trade,
             skew_ms=self._state.snapshot.skew_ms if self._state.snapshot else 0,
         )
 
-    def _sync(self, drift: list[Finding], patience: float) -> api.Sync:
+    def _partly(self, policy: Policy) -> bool:
+        """Whether no cycle has judged the whole account for longer than it takes to be stale."""
+        return self._whole_at is not None and self._tools.clock.monotonic() - self._whole_at > policy.stale_after
+
+    def _sync(self, drift: list[Finding], patience: float, *, partly: bool) -> api.Sync:
         judged_at = self._state.judged_at
         sides = [side for side in (self._exchange_failing, self._bot_failing) if side is not None]
         if judged_at is None and self._status.sync and not any(side.counts for side in sides):
@@ -355,6 +369,8 @@ class AccountLoop:
             return api.Sync.UNKNOWN
         if drift:
             return api.Sync.OUT_OF_SYNC
+        if partly:
+            return api.Sync.UNKNOWN
         if all(track.confirmed for track in self._state.tracks.values()):
             return api.Sync.IN_SYNC
         # Differences that do not count yet: what was in sync is presumed so, and nothing else is.

@@ -17,6 +17,13 @@ from accountsync.observe import Failure
 
 PATIENCE = 2
 SKEW_MS = 1_000
+PARTLY_JUDGED = (
+    "PartlyJudged",
+    (
+        "for spec.staleAfter no cycle could judge the whole account: the exchange gives no word on an order that the"
+        " bot tracks, or something changes in every reading"
+    ),
+)
 TEXT_MATTERS = CREDENTIAL_REASONS | {Reason.STATE_MALFORMED, Reason.STATE_NOT_FOUND, Reason.SPEC_INVALID}
 """Reasons under which another text is another mistake, so that it is written and told at once."""
 SPEC_REASONS = frozenset(
@@ -58,6 +65,7 @@ class Outlook:
     open: int = 0
     skew_ms: int = 0
     may_trade: bool = False
+    partly: bool = False
     holds: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -100,7 +108,7 @@ def _in_sync(outlook: Outlook) -> Verdict | None:
     if outlook.open:
         waiting = "each counts only with a newer belief (its asOf must move on) and a newer snapshot"
         return "Unknown", "AwaitingConfirmation", f"{outlook.open} differences seen and not yet confirmed: {waiting}"
-    return "Unknown", "NotJudged", "no cycle has judged the account yet"
+    return ("Unknown", *(PARTLY_JUDGED if outlook.partly else ("NotJudged", "no cycle has judged the account yet")))
 
 
 def _paused(outlook: Outlook) -> Verdict | None:

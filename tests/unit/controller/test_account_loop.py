@@ -24,9 +24,10 @@ from accountsync.controller.telling import RESUME
 from accountsync.cycle import State
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.confirm import Track
+from accountsync.domain.expected import ExpectedOrder
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Hold, Signal, Source
-from accountsync.errors import Reason
+from accountsync.errors import ExchangeUnobserved, Reason
 from accountsync.observe import Failure
 from accountsync.report.metrics import Metrics
 
@@ -502,3 +503,29 @@ def test_a_changed_belief_costs_no_cycle_while_only_a_person_is_awaited(stage: S
     stage.loop._state = State(holds={Source.POLICY: HOLD})
     stage.loop.wake(Trigger.BELIEF)
     assert stage.loop._triggers == set()
+
+
+async def test_an_account_that_can_be_judged_in_part_only_is_not_said_to_be_in_sync(stage: Stage) -> None:
+    """An order that the bot tracks, and of which the exchange gives no word."""
+
+    async def silence(**_: str) -> None:
+        raise ExchangeUnobserved(Reason.EXCHANGE_REFUSED, "no word")
+
+    for _ in range(3):
+        await stage.turn()
+    assert stage.status["sync"] == "InSync"
+    stage.sides.agreeing = False
+    lost = ExpectedOrder("BTC/USDT:USDT", client_id="local-17")
+    stage.sides.bot.state = replace(stage.sides.bot.state, orders=(lost,))
+    answer, stage.sides.find_order = stage.sides.find_order, silence  # type: ignore[method-assign]
+    for _ in range(20):  # 300 s
+        await stage.turn()
+    assert stage.status["sync"] == "InSync"
+    await stage.turn()
+    (said,) = [row for row in stage.status["conditions"] if row["type"] == "InSync"]
+    assert (stage.status["sync"], said["status"], said["reason"]) == ("Unknown", "Unknown", "PartlyJudged")
+
+    stage.sides.find_order = answer  # type: ignore[method-assign]
+    for _ in range(4):
+        await stage.turn()
+    assert stage.status["sync"] == "OutOfSync"
