@@ -238,13 +238,14 @@ async def _judge(
     seen, updates, gone = unsettle_regressed(sides.seen, moment.until, state.updates, state.gone)
     unsettled = {symbol: state.unsettled.get(symbol, 0) + 1 for symbol in seen.unsettled}
     fills = await _fills(seen, expected, policy, state, sharing, exchange, deadline)
-    past = _past(state.past, expected, seen.timestamp - policy.order_grace_ms)
+    settled_at = seen.timestamp - policy.order_grace_ms
+    past = _past(state.past, expected, settled_at)
     background = Background(
         sharing,
         fills,
         tells_income=exchange.tells_income,
         insisted=frozenset(symbol for symbol, times in unsettled.items() if times >= INSIST_AFTER),
-        past=next((row for row in reversed(past) if row.as_of <= seen.timestamp - policy.order_grace_ms), None),
+        past=past[0] if past and past[0].as_of <= settled_at else None,
     )
     remembered = (state.answers, state.asked)
     detection, answers, asked = await judge(

@@ -112,9 +112,8 @@ def _compare(book: Book, expected: ExpectedState, background: Background, draft:
     if expected.orders is None:
         unjudged |= ORDER_RULES
     elif missing.isdisjoint({Part.ORDERS, Part.CONDITIONAL}):
-        fills = [fill for rows in background.fills.recent.values() for fill in rows] if background.fills else ()
         orders = [row for row in expected.orders if row.symbol in scope] if scope else expected.orders
-        compare_orders(book, orders, draft, fills)
+        compare_orders(book, orders, draft, background.fills.recent if background.fills else {})
     positions = None if expected.positions is None else draft.sharing.positions(expected)
     if positions is None:
         unjudged.add(Rule.POSITION_MISMATCH)

@@ -4,7 +4,7 @@ An order is found by its id, by its client id, or as the successor of one that i
 that triggered, or what an amendment put in its place. What is not found is asked for by id before anything is said.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from accountsync.domain.account import Fill, Order, OrderStatus, Side
@@ -15,11 +15,13 @@ from accountsync.domain.finding import ZERO, Question, plain, question_about, sa
 
 CHILD_TOLD_WITHIN_MS = 60_000
 """A conditional order that triggered longer ago than this, and names no child, has none."""
+Fills = Mapping[str, tuple[Fill, ...]]
+"""Symbol → what was traded lately."""
 LONGEST_CHAIN = 4
 """An order that triggered, and whose child was amended three times."""
 
 
-def compare_orders(book: Book, expected: Iterable[ExpectedOrder], draft: Draft, fills: Iterable[Fill] = ()) -> None:
+def compare_orders(book: Book, expected: Iterable[ExpectedOrder], draft: Draft, fills: Fills) -> None:
     """Every difference between `book` and `expected`. `fills` are evidence for what became of the missing ones."""
     rest = dict(book)
     absent = []
@@ -54,7 +56,7 @@ def _find_absent(
     book: Book,
     rest: dict[tuple[str, str], Order],
     draft: Draft,
-    fills: Iterable[Fill],
+    fills: Fills,
 ) -> set[str]:
     """Join what is not found by id in another way, or judge its absence; gives the symbols where answers are due."""
     absent.sort(key=lambda row: (len(row.id), row.id, row.client_id), reverse=True)  # the newest may join first
@@ -89,7 +91,7 @@ def _key(belief: ExpectedOrder, book: Book, draft: Draft) -> tuple[str, str]:
 
 
 def _judge_absence(
-    belief: ExpectedOrder, book: Book, rest: dict[tuple[str, str], Order], draft: Draft, fills: Iterable[Fill]
+    belief: ExpectedOrder, book: Book, rest: dict[tuple[str, str], Order], draft: Draft, fills: Fills
 ) -> bool:
     """Judge an order that the bot tracks and the list lacks; False: the exchange has to be asked first."""
     name = belief.id or belief.client_id
@@ -131,7 +133,7 @@ def _judge_absence(
         notional=remaining * (belief.price or ZERO),
         changed=answer.updated if answer else None,
         client_id=belief.client_id,
-        fills=tuple(row.id for row in fills if answer and (row.symbol, row.order_id) == (answer.symbol, answer.id)),
+        fills=tuple(row.id for row in fills.get(belief.symbol, ()) if answer and row.order_id == answer.id),
     )
     return True
 
