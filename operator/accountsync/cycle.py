@@ -19,7 +19,7 @@ from accountsync.domain.account import AccountSnapshot, OrderStatus, Part
 from accountsync.domain.confirm import Moment, Outcome, Tracks, confirm
 from accountsync.domain.decide import Acknowledged, Decision, Situation, Wishes, decide
 from accountsync.domain.detect import Background, Evidence, regression
-from accountsync.domain.expected import BeliefMemory, Doubt, ExpectedState, accept
+from accountsync.domain.expected import FUTURE_ALLOWANCE_MS, BeliefMemory, Doubt, ExpectedState, accept
 from accountsync.domain.fills import FillLog, accepted, changed_symbols, untimed_symbols
 from accountsync.domain.finding import Answers, Detection, sanitize
 from accountsync.domain.holdings import totals
@@ -87,7 +87,8 @@ class Cycle:
     """What one cycle learned. `accepted` tells whether its snapshot was good.
 
     `complete`: both sides were known anew, and judged; `whole`: and nothing of them was left Unknown. `evidence`: what
-    was judged, where the judgement can be repeated.
+    was judged, where the judgement can be repeated. `believed_at`: monotonic seconds of the as-of time of the belief,
+    where one was read and nothing speaks against it.
     """
 
     state: State
@@ -99,6 +100,7 @@ class Cycle:
     complete: bool = False
     whole: bool = False
     evidence: Evidence | None = None
+    believed_at: float | None = None
 
 
 async def run(
@@ -165,7 +167,10 @@ async def run(
     )
     decision, state = _decided(state, policy, wishes, situation, now_ms)
     whole = complete and situation.whole
-    return Cycle(state, decision, outcome, sides.exchange, sides.bot, good, complete, whole, judged.evidence)
+    believed_at = _believed_at(sides.expected, now_ms, monotonic)
+    return Cycle(
+        state, decision, outcome, sides.exchange, sides.bot, good, complete, whole, judged.evidence, believed_at
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +290,13 @@ def _wallets(
     if Part.BALANCES not in seen.missing and expected is not None:
         after = (*after, Wallets(seen.timestamp, seen.balances, expected, sharing))
     return after, next(iter(settled), None)
+
+
+def _believed_at(expected: ExpectedState | None, now_ms: int, monotonic: float) -> float | None:
+    """Where the exchange was not read, nobody looked at the belief closely: then as far as it speaks for itself."""
+    if expected is None or not expected.ready or expected.as_of > now_ms + FUTURE_ALLOWANCE_MS:
+        return None
+    return monotonic - max(0, now_ms - expected.as_of) / 1000
 
 
 def _with_fills_dealt_with(state: State, detection: Detection, tracks: Tracks) -> State:

@@ -159,6 +159,8 @@ REFUSED = [
     refused("tolerances.confirmations", 11, "less than or equal to 10", "less than or equal to 10"),
     refused("tolerances.balances", [{"asset": "USDT"}], "Required value", "is required"),
     refused("tolerances.balances", [{"asset": "USDT", "tolerance": "1e3"}], DECIMAL),
+    *[refused("alerts", {"mismatchNotional": text}, DECIMAL) for text in ("-1", "1e9", "", "NaN")],
+    *[refused("alerts", {"mismatchNotional": text}, "of more than zero") for text in ("0", "0.00")],
     refused("remediation.mode", "Enforce", 'supported values: "Observe", "Pause"', "expected 'Observe' or 'Pause'"),
     refused("remediation.pauseAt", "low", "supported values", "expected 'critical', 'high', 'medium' or 'never'"),
 ]
@@ -192,6 +194,9 @@ ACCEPTED: list[dict[str, Any]] = [
     {"tolerances.orderGrace": "0s"},
     {"tolerances.balances": [{"asset": "USDT", "tolerance": "0.01"}, {"asset": "BNB", "tolerance": "1"}]},
     {"remediation": {}},
+    {"alerts": {}},
+    {"alerts": {"mismatchNotional": "0.5"}},
+    {"alerts": {"mismatchNotional": "1000"}},
     {"remediation": {"mode": "Pause", "pauseAt": "never"}},
     {"paused": True, "pauseReason": "x" * 256, "suspend": True},
 ]

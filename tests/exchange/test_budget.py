@@ -66,6 +66,28 @@ def test_the_next_minute_is_a_new_one() -> None:
     spend(budget, 80)
 
 
+def test_it_is_on_pace_while_the_share_used_is_no_more_than_the_share_of_the_minute_gone() -> None:
+    clock = HandClock()
+    budget = WeightBudget("x", clock, limit=100)
+    assert budget.on_pace
+    spend(budget, 40)
+    assert not budget.on_pace
+    clock.pass_(29)
+    assert not budget.on_pace
+    clock.pass_(1)
+    assert budget.on_pace
+    spend(budget, 1)
+    assert not budget.on_pace
+    clock.pass_(30)
+    assert budget.on_pace
+
+
+def test_without_a_known_limit_there_is_no_pace_to_keep() -> None:
+    budget = WeightBudget("x", HandClock())
+    spend(budget, 10_000)
+    assert budget.on_pace
+
+
 def test_the_larger_of_report_and_own_count_holds() -> None:
     clock = HandClock()
     budget = WeightBudget("x", clock, limit=100)

@@ -1,4 +1,4 @@
-"""The operator's permissions: each that deploy/rbac.yaml grants is needed, and no other is there."""
+"""The operator's permissions: each that deploy/install.yaml grants is needed, and no other is there."""
 
 import contextlib
 import functools
@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-import yaml
 from tests.support.controlplane import ControlPlane
-from tests.support.running import Operator, until
-from tests.support.stage import Body, HttpBot, Stage, belief, find_condition, open_account
+from tests.support.running import Operator, Program, accountsync, until
+from tests.support.stage import Body, HttpBot, Stage, belief, find_condition, open_account, permissions
 
 from accountsync.simulator.thread import SimulatorThread
 
 pytestmark = [pytest.mark.cluster]
 
 RBAC = "rbac.authorization.k8s.io"
-DOCUMENTS = list(yaml.safe_load_all(Path("deploy/rbac.yaml").read_text()))
-ROLES: dict[str, list[Body]] = {d["metadata"]["name"]: d["rules"] for d in DOCUMENTS if d["kind"] == "ClusterRole"}
 CLUSTER, TENANT = "accountsync", "accountsync-tenant"
+ROLES: dict[str, list[Body]] = {
+    document["metadata"]["name"]: document["rules"]
+    for document in permissions()
+    if document["kind"] == "ClusterRole" and document["metadata"]["name"] in {CLUSTER, TENANT}
+}
 SIDE_BY_SIDE = 5
 BUSY_INTERVAL = 3
 WINDOW = 9
@@ -194,7 +196,7 @@ JUDGED, FOLLOWED, RACE, EVENTS, SERIES, APPEARS, READ, NOTICED = CHECKS
 NEEDED: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {
     # what fails without it, and what may or may not: the rest must go on
     (CLUSTER, "tradingaccounts", "list"): (set(CHECKS), set()),
-    (CLUSTER, "tradingaccounts", "watch"): ({FOLLOWED}, set()),
+    (CLUSTER, "tradingaccounts", "watch"): (set(CHECKS), set()),
     (CLUSTER, "tradingaccounts", "get"): ({RACE}, set()),
     (CLUSTER, "tradingaccounts/status", "patch"): ({JUDGED, FOLLOWED, RACE, APPEARS, READ}, {SERIES, NOTICED}),
     (CLUSTER, "events", "create"): ({EVENTS, SERIES}, set()),
@@ -226,7 +228,7 @@ def await_checks(watcher: Watcher, names: set[str]) -> None:
 
 
 def bind(stage: Stage, roles: Mapping[str, list[Body]]) -> str:
-    """A ServiceAccount `operator` in the namespace, with `roles` as deploy/rbac.yaml binds them; its user name."""
+    """A ServiceAccount `operator` in the namespace, with `roles` as deploy/install.yaml binds them; its user name."""
     api, namespace = stage.api, stage.namespace
     api("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "operator"}})
     subjects = [{"kind": "ServiceAccount", "name": "operator", "namespace": namespace}]
@@ -275,19 +277,39 @@ def test_a_namespace_that_has_not_let_the_operator_in_is_told_so_and_harms_no_ot
             "two", lambda s: find_condition(s, "CredentialsValid").get("reason") == "SecretForbidden", "refusal"
         )
         message = find_condition(forbidden, "CredentialsValid")["message"]
-        assert "Secret two-read in namespace rbac-closed" in message
-        assert "bind its Role there" in message
+        assert 'the operator may not get secrets "two-read" in namespace "rbac-closed"' in message
+        assert "bind ClusterRole accountsync-tenant there" in message
         stage.await_status("one", lambda s: s.get("sync") == "InSync", "account of an open namespace")
         until(lambda: any("may not watch" in line for line in operator.lines), "log line about the watch")
+        lacking = closed.await_status("two", lambda s: find_condition(s, "PermissionMissing"), "word of the watch")
+        assert (
+            'may not watch secrets in namespace "rbac-closed"'
+            in find_condition(lacking, "PermissionMissing")["message"]
+        )
+        assert find_condition(stage.status("one"), "PermissionMissing") == {}
         fresh = {key: binding[key] for key in ("roleRef", "subjects")}
         closed.api("POST", bindings, {"metadata": {"name": "accountsync"}, **fresh})
         closed.await_status("two", lambda s: s.get("sync") == "InSync", "account of the namespace that opened")
-        assert len([line for line in operator.lines if "may not watch" in line and "rbac-closed" in line]) == 1
+        closed.await_status("two", lambda s: not find_condition(s, "PermissionMissing"), "word that it may watch", 90)
+        warned = [line for line in operator.lines if "may not watch" in line and '"level": "warning"' in line]
+        assert len([line for line in warned if "rbac-closed" in line]) == 1
     stage.api("DELETE", stage.accounts)
     closed.api("DELETE", closed.accounts)
 
 
 Judgement = tuple[dict[str, bool], bool]
+FATAL = {"list", "watch"}
+"""Verbs on TradingAccounts without which there is nothing to do."""
+LASTING = [grant for grant in GRANTS if grant.resource != "tradingaccounts" or grant.verb not in FATAL]
+
+
+def said(tenant: Tenant, operator: Operator, text: str) -> bool:
+    """Whether a condition of an account says so, or, where none can be written, the log."""
+    if "tradingaccounts/status" in text:
+        return any(text in json.loads(line).get("event", "") for line in operator.lines if line.startswith("{"))
+    accounts = tenant.stage.api("GET", tenant.stage.accounts)["items"]
+    rows = [row for account in accounts for row in account.get("status", {}).get("conditions", ())]
+    return any(text in row["message"] for row in rows)
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +320,7 @@ def judgements(
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         yield {
             grant: pool.submit(judge, grant, f"rbac-{number}", cluster, exchange, bot, audit)
-            for number, grant in enumerate(GRANTS)
+            for number, grant in enumerate(LASTING)
         }
         pool.shutdown(cancel_futures=True)
 
@@ -327,12 +349,14 @@ def judge(
             f"refusal of {grant.verb} {grant.resource}",
             60,
         )
+        word = f"the operator may not {grant.verb} {grant.resource} "
+        until(lambda: said(tenant, operator, word), f"word that {word}", 60)
         judgement = {name: bool(check(watcher)) for name, check in CHECKS.items()}, operator.process.poll() is None
     stage.api("DELETE", stage.accounts)
     return judgement
 
 
-@pytest.mark.parametrize("grant", GRANTS, ids=str)
+@pytest.mark.parametrize("grant", LASTING, ids=str)
 def test_without_a_verb_something_stops_and_the_rest_goes_on(
     judgements: Mapping[Grant, Future[Judgement]], grant: Grant
 ) -> None:
@@ -340,6 +364,20 @@ def test_without_a_verb_something_stops_and_the_rest_goes_on(
     fails, unclear = NEEDED[grant.role, grant.resource, grant.verb]
     assert {name for name, sign in works.items() if not sign} - unclear == fails
     assert alive
+
+
+@pytest.mark.parametrize("grant", [grant for grant in GRANTS if grant not in LASTING], ids=str)
+def test_without_a_verb_on_accounts_it_ends_with_a_line_that_names_it(cluster: ControlPlane, grant: Grant) -> None:
+    namespace = f"rbac-no-{grant.verb}"
+    bind(Stage(cluster, namespace, "http://127.0.0.1:1"), without(grant))
+    kubeconfig = cluster.kubeconfig_for_service_account(namespace, "operator")
+    for options, where in (([], "the cluster"), ([f"--namespace={namespace}"], f'namespace "{namespace}"')):
+        command = accountsync("operator", "--host=127.0.0.1", "--port=0", *options)
+        with Program(command, {"KUBECONFIG": str(kubeconfig)}) as operator:
+            assert operator.process.wait(60) == 1
+        why = f"the operator may not {grant.verb} tradingaccounts in {where}: bind ClusterRole accountsync"
+        assert operator.output.splitlines()[-1] == f"Error: {why}"
+        assert "Traceback" not in operator.output
 
 
 STRANGE, OWN = "kube-system", "accountsync"

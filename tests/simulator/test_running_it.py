@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.support.running import Program, accountsync
 
 from accountsync.cli.simulate import simulate
 from accountsync.simulator import Simulator
@@ -62,6 +63,21 @@ def test_only_loopback() -> None:
     result = CliRunner().invoke(simulate, ["--host", "192.0.2.1"])
     assert result.exit_code == 1
     assert "loopback" in result.output
+    with pytest.raises(ValueError, match="loopback"):
+        Simulator(control_host="0.0.0.0")
+
+
+def test_an_exposed_exchange_answers_by_any_name_and_its_control_interface_may_stay_on_loopback() -> None:
+    command = ("simulate", "--expose", "--host=0.0.0.0", "--control-host=127.0.0.1", "--port=0", "--control-port=0")
+    with Program(accountsync(*command, "--account=alpha")) as program:
+        addresses = json.loads(program.await_line('"exchange"'))
+        assert addresses["exchange"].startswith("http://0.0.0.0:")
+        assert addresses["control"].startswith("http://127.0.0.1:")
+        port = addresses["exchange"].rpartition(":")[2]
+        for url in (f"http://127.0.0.1:{port}/fapi/v1/time", f"{addresses['control']}/control/accounts"):
+            request = urllib.request.Request(url, headers={"Host": "exchange.trading.svc:8900"})
+            with urllib.request.urlopen(request) as response:
+                assert json.load(response)
 
 
 def get(url: str) -> object:

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,13 @@ def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
     ended = run("operator", home=tmp_path, GRINDER_ACCOUNT_SYNC_ENABLED="maybe")
     assert ended.returncode == 1
     assert ended.stderr.startswith("Error: GRINDER_ACCOUNT_SYNC_ENABLED")
+
+
+def test_the_package_is_a_command_too(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "accountsync", "--version"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == run("--version", home=tmp_path).stdout.replace("accountsync,", "python -m accountsync,")
 
 
 def test_every_verb_says_what_it_does(tmp_path: Path) -> None:

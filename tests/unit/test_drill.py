@@ -209,7 +209,7 @@ MUTANTS = {
     ),
     "a refused snapshot is a fresh one": (
         "report/series.py",
-        "monotonic - max(self.since, self.good_at or self.since)",
+        "self._since(self.good_at, monotonic)",
         "0.0",
         "d",
     ),
@@ -278,3 +278,10 @@ def test_a_broken_rule_fails_its_drills_and_no_other(
     assert int(results[1]) == ended.stdout.count("FAIL  ")
     assert {found.name for found in evidence(tmp_path).iterdir()} == FILES
     assert f"drill_{fails[0]}: not proven" in (evidence(tmp_path) / "summary.txt").read_text()
+
+
+def test_where_nothing_can_be_kept_the_drills_are_played_all_the_same(tmp_path: Path) -> None:
+    ended = drill("--no-evidence", cwd=tmp_path, GRINDER_ARTIFACT_DIR=str(tmp_path / "nowhere"))
+    assert (ended.returncode, proven(ended)) == (0, LETTERS)
+    assert "EVIDENCE_REF" not in ended.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from accountsync.api import v1alpha1 as api
 from accountsync.controller.account import AccountLoop, Tools
 from accountsync.controller.events import Events
 from accountsync.controller.kube import Kube
+from accountsync.controller.rights import Rights
 from accountsync.controller.settings import Settings
 from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides
@@ -299,8 +300,9 @@ async def test_a_loop_leaves_evidence_where_it_is_asked_for(
     tools = Tools(
         settings=Settings(evidence=everywhere),
         kube=kube,
+        rights=Rights(kube),
         sides=cast("Sides", OneAccount(clock)),
-        events=Events(kube, clock),
+        events=Events(kube, Rights(kube), clock),
         metrics=metrics,
         shares=Shares(clock),
         clock=clock,

@@ -87,11 +87,12 @@ class Scraped:
         self.exchange.hold(ETH, "5")  # an empty belief beside a full account would be doubted
         return self.exchange.place(client_id="grinder_1", quantity="2", price="100")
 
-    def cycle(self, after: float = 6.0) -> Cycle:
-        """A real one, with a bot that knows all but the orders."""
+    def cycle(self, after: float = 6.0, belief: ExpectedState | None = None) -> Cycle:
+        """A real one, with a bot that knows all but the orders, or believes this."""
         self.clock.advance(after)
         told = truth(self.exchange, self.clock.now_ms())
         self.bot.state = ExpectedState(told.as_of, positions=told.positions, orders=(), balances=told.balances)
+        self.bot.state = belief or self.bot.state
 
         async def one() -> Cycle:
             return await run(self.state, POLICY, Wishes(), self.exchange, self.bot, self.clock, since=1000.0)
@@ -215,7 +216,8 @@ def test_the_exposition_is_one_valid_text(scraped: Scraped) -> None:
 
 
 def test_an_account_has_at_most_twenty_gauges(scraped: Scraped) -> None:
-    gauges = [name for kind, name, labels, _ in scraped.samples() if kind == "gauge" and "account" in labels]
+    scraped.series.credentials_valid, scraped.series.mismatch_limit = True, Decimal(1)
+    gauges = {name for kind, name, labels, _ in scraped.samples() if kind == "gauge" and "account" in labels}
     assert len(gauges) <= 20
 
 
@@ -511,3 +513,94 @@ def test_a_suspended_account_has_no_age_and_is_aged_from_its_end(scraped: Scrape
     scraped.series.suspended, scraped.series.since = False, scraped.clock.monotonic()
     scraped.clock.advance(5)
     assert scraped.value(name) == 5
+
+
+# --- what the alerts compare ---------------------------------------------------------------------------------------
+
+BELIEF_AGE = "accountsync_belief_age_seconds"
+IN_TIME = "accountsync_judged_in_time"
+
+
+def test_a_belief_is_as_old_as_its_own_time_says(scraped: Scraped) -> None:
+    scraped.clock.advance(3)
+    assert scraped.value(BELIEF_AGE) == 3, "from creation, if none ever counted"
+    scraped.cycle()
+    scraped.clock.advance(7.5)
+    assert scraped.value(BELIEF_AGE) == 7.5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"as_of": START_MS - 120_000}, id="stale"),
+        pytest.param({"as_of": START_MS + 3_600_000}, id="of the future"),
+        pytest.param({"ready": False}, id="not ready"),
+    ],
+)
+@pytest.mark.parametrize("exchange_works", [True, False])
+def test_a_belief_that_does_not_count_makes_no_account_younger(
+    scraped: Scraped, change: dict[str, object], exchange_works: bool
+) -> None:
+    scraped.cycle()
+    doubtful = replace(ExpectedState(scraped.clock.now_ms() + 20_000), **change)  # type: ignore[arg-type]
+    if not exchange_works:
+        scraped.exchange.script.append(ExchangeUnobserved(Reason.EXCHANGE_TIMEOUT, "late"))
+    scraped.cycle(20, belief=doubtful)
+    assert scraped.value(BELIEF_AGE) == 20
+
+
+def test_a_belief_that_is_read_late_is_as_old_as_it_was(scraped: Scraped) -> None:
+    scraped.cycle()
+    scraped.cycle(20, belief=replace(scraped.bot.state, as_of=scraped.clock.now_ms() + 5_000))
+    assert scraped.value(BELIEF_AGE) == 15
+
+
+def test_a_belief_is_young_though_the_exchange_is_away(scraped: Scraped) -> None:
+    scraped.cycle()
+    scraped.exchange.script.append(ExchangeUnobserved(Reason.EXCHANGE_TIMEOUT, "late"))
+    scraped.cycle(300)
+    assert scraped.value(BELIEF_AGE) == 0
+    assert scraped.value("grinder_account_sync_age_seconds") == 300
+
+
+def test_a_judgement_is_in_time_until_patience_ends_at_scrape_time(scraped: Scraped) -> None:
+    scraped.series.patience = 40
+    scraped.clock.advance(40)
+    assert scraped.value(IN_TIME) == 1, "first seen just that long ago"
+    scraped.clock.advance(1)
+    assert scraped.value(IN_TIME) == 0
+    scraped.cycle()
+    assert scraped.value(IN_TIME) == 1
+    scraped.clock.advance(41)
+    assert scraped.value(IN_TIME) == 0
+
+
+def test_only_a_judgement_of_the_whole_account_is_one(scraped: Scraped) -> None:
+    scraped.cycle()
+    for _ in range(3):
+        scraped.bot.script.append(BeliefUnobserved(Reason.BOT_UNREACHABLE, "gone"))
+        scraped.cycle(15)
+    assert scraped.value(IN_TIME) == 0
+
+
+def test_a_suspended_account_is_neither_late_nor_of_an_old_belief(scraped: Scraped) -> None:
+    scraped.cycle()
+    scraped.series.suspended = True
+    assert scraped.value(BELIEF_AGE) is scraped.value(IN_TIME) is None
+    scraped.clock.advance(3600)
+    scraped.series.suspended, scraped.series.since = False, scraped.clock.monotonic()
+    scraped.clock.advance(5)
+    assert scraped.value(BELIEF_AGE) == 5
+    assert scraped.value(IN_TIME) == 1
+
+
+@pytest.mark.parametrize(("known", "shown"), [(None, None), (True, 1), (False, 0)])
+def test_credentials_are_shown_once_they_are_known(scraped: Scraped, known: bool | None, shown: float | None) -> None:
+    scraped.series.credentials_valid = known
+    assert scraped.value("accountsync_credentials_valid") == shown
+
+
+def test_a_limit_is_shown_where_one_is_set(scraped: Scraped) -> None:
+    assert scraped.value("accountsync_mismatch_notional_limit") is None
+    scraped.series.mismatch_limit = Decimal("1000.5")
+    assert scraped.value("accountsync_mismatch_notional_limit") == 1000.5

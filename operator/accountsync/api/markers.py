@@ -48,8 +48,7 @@ class Rule:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         out = handler(schema)
-        out.setdefault(VALIDATIONS, []).append(self.render())
-        return out
+        return out | {VALIDATIONS: [*out.get(VALIDATIONS, ()), self.render()]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,9 @@ class Matches:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         out = handler(schema)
-        if self.in_schema:
-            out["pattern"] = self.pattern
         rule = Rule(rule=f"self.matches({cel_text(self.pattern)})", message=self.expected)
-        out.setdefault(VALIDATIONS, []).append(rule.render())
-        return out
+        pattern = {"pattern": self.pattern} if self.in_schema else {}
+        return out | pattern | {VALIDATIONS: [*out.get(VALIDATIONS, ()), rule.render()]}
 
 
 @dataclass(frozen=True, slots=True)

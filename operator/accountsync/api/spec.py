@@ -264,6 +264,25 @@ class Remediation(Part):
     """The mildest severity of a confirmed finding that stops the bot in mode Pause."""
 
 
+_MORE_THAN_NOTHING = 'expected a decimal number of more than zero in quotes, such as "1000"; leave it out for never'
+
+
+def _some(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise ValueError(_MORE_THAN_NOTHING)
+    return value
+
+
+class Alerts(Part):
+    """When people are alerted, where one rule does not suit every account."""
+
+    mismatch_notional: (
+        Annotated[Amount, AfterValidator(_some), Rule(rule="self.matches('[1-9]')", message=_MORE_THAN_NOTHING)] | None
+    ) = None
+    """The alert MismatchNotionalHigh fires while confirmed findings put more than this at risk, in the quote currency.
+    Left out: never."""
+
+
 _INTERVAL_RANGE = "expected a duration from 1s to 24h"
 _MIN_INTERVAL, _MAX_INTERVAL = 1, 24 * 3600
 
@@ -368,6 +387,9 @@ class TradingAccountSpec(Part):
     remediation: Annotated[Remediation, DEFAULT_EMPTY] = Field(default_factory=Remediation)
     """What the operator may do about a difference."""
 
+    alerts: Alerts | None = None
+    """When people are alerted, where one rule does not suit every account."""
+
     evidence: bool = False
     """Write what was read, and what was found in it, into files of the operator: see its README."""
 
@@ -376,6 +398,11 @@ class TradingAccountSpec(Part):
         if self.exchange.shared_account and not self.bot.order_id_prefix:
             raise FieldRuleError(f"bot.orderIdPrefix: {_PREFIX_WHERE_SHARED}")
         return self
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a judgement is in time: one reading may fail, and the next may take its whole time."""
+        return 2 * self.interval.seconds + self.effective_timeout()
 
     def effective_timeout(self) -> float:
         """Seconds for one reading."""

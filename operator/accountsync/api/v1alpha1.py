@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from accountsync.api.parts import FieldRuleError, Part
 from accountsync.api.quantities import Duration, Time
 from accountsync.api.spec import (
+    Alerts,
     BalanceTolerance,
     Bot,
     ConfigMapState,
@@ -59,6 +60,7 @@ __all__ = [
     "PLURAL",
     "VERSION",
     "Acknowledged",
+    "Alerts",
     "BalanceTolerance",
     "Bot",
     "Condition",

@@ -7,14 +7,15 @@ import click
 
 from accountsync.bot.state import schema_text
 from accountsync.domain.catalogue import CATALOGUE, Row
+from accountsync.exchange.tested import TESTED
 
 
 @click.command()
 @click.option("--write", type=click.Path(path_type=Path, file_okay=False), help="Write the pages into this folder.")
 @click.option("--check", type=click.Path(path_type=Path, file_okay=False), help="Fail if a page there is out of date.")
 def docs(write: Path | None, check: Path | None) -> None:
-    """Write or check the generated pages: the catalogue of findings, and the schema of a bot's state."""
-    pages = {"findings.md": findings(), "state.schema.json": schema_text()}
+    """Write or check the generated pages: findings, exchanges, and the schema of a bot's state."""
+    pages = {"findings.md": findings(), "exchanges.md": exchanges(), "state.schema.json": schema_text()}
     if write:
         for name, text in pages.items():
             (write / name).write_text(text, encoding="utf-8")
@@ -39,6 +40,25 @@ def findings() -> str:
     )
     rows = CATALOGUE.values()
     return "".join([head, *(_line(row) for row in rows), *(_section(row) for row in rows)])
+
+
+def exchanges() -> str:
+    """Which exchanges were run against what."""
+    head = (
+        "<!-- Generated from operator/accountsync/exchange/tested.py by `make docs`. -->\n"
+        "# Exchanges\n\n"
+        "`spec.exchange.id` takes every id that ccxt knows. None was run against the exchange itself: that takes an\n"
+        "account there.\n\n"
+        "| exchange | tested |\n"
+        "|---|---|\n"
+    )
+    rows = [f"| {exchange} | {how} |\n" for exchange, how in sorted(TESTED.items())]
+    others = "| every other | never run: it goes through ccxt's unified calls |\n"
+    tail = (
+        "\nAn account on one that was never run carries the condition `ExchangeUntested`, and an Event says so.\n"
+        "Try it with `remediation.mode: Observe` first, and compare `status.snapshot` with the exchange's own page.\n"
+    )
+    return "".join([head, *rows, others, tail])
 
 
 def _line(row: Row) -> str:

@@ -21,7 +21,14 @@ OWNER_ONLY = 0o600
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address, or any with --expose.")
+@click.option("--control-host", default="", help="The same for the control interface.  [default: as --host]")
+@click.option(
+    "--expose",
+    is_flag=True,
+    help="Let the addresses be any, e.g. 0.0.0.0 in a pod. Whoever reaches the control interface commands the exchange:"
+    " it asks for no password.",
+)
 @click.option("--port", default=8900, show_default=True, help="Port of the exchange; 0 takes a free one.")
 @click.option("--control-port", default=8901, show_default=True, help="Port of the control interface.")
 @click.option("--seed", default=1, show_default=True, help="Decides made-up keys and ids, and what faults hit.")
@@ -32,6 +39,8 @@ OWNER_ONLY = 0o600
 def simulate(
     *,
     host: str,
+    control_host: str,
+    expose: bool,
     port: int,
     control_port: int,
     seed: int,
@@ -40,13 +49,15 @@ def simulate(
     keys_out: Path | None,
     weight_limit: int | None,
 ) -> None:
-    """Run a simulated Binance USD-M futures exchange on loopback until interrupted.
+    """Run a simulated Binance USD-M futures exchange until interrupted, on loopback unless it is exposed.
 
     The first lines of output are the two addresses and the keys, one JSON object a line. The keys open nothing but
     this simulator.
     """
     try:
-        simulator = Simulator(seed=seed, host=host, port=port, control_port=control_port)
+        simulator = Simulator(
+            seed=seed, host=host, port=port, control_port=control_port, control_host=control_host, exposed=expose
+        )
         start = load_scenario(scenario) if scenario else Scenario()
         start = start.model_copy(update={"accounts": (*start.accounts, *map(_plain_account, accounts))})
         keys = apply_scenario(simulator, start)

@@ -7,7 +7,7 @@ failure of one account, even a bug, never ends another's loop or its own; a hold
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +20,8 @@ from accountsync.api.caps import token
 from accountsync.controller import status as written
 from accountsync.controller.conditions import Failing, Outlook, conditions
 from accountsync.controller.events import Events
-from accountsync.controller.kube import CONFLICT, NOT_FOUND, Kube, KubeError
+from accountsync.controller.kube import CONFLICT, FORBIDDEN, NOT_FOUND, Kube, KubeError
+from accountsync.controller.rights import STATUS, Rights
 from accountsync.controller.settings import Settings
 from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides, explained
@@ -32,6 +33,7 @@ from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Source
 from accountsync.domain.policy import Ignore, Policy
 from accountsync.errors import ConfigurationError, Reason
+from accountsync.exchange.tested import untested
 from accountsync.observe import Failure
 from accountsync.ports import Clock
 from accountsync.report.evidence_recorder import Recorder
@@ -52,6 +54,7 @@ class Trigger(StrEnum):
     PEOPLE = "people"
     BELIEF = "belief"
     SECRET = "secret"  # noqa: S105 - not a password
+    RIGHTS = "rights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Tools:
 
     settings: Settings
     kube: Kube
+    rights: Rights
     sides: Sides
     events: Events
     metrics: Metrics
@@ -152,14 +156,20 @@ class AccountLoop:
         """Cycle until the account is gone."""
         self._log.info("ReconciliationLoop started")
         series = self._tools.metrics.open(self.uid, self.namespace, self.name)
+        self._expect(series, self._parsed_spec(self.body)[0])
+        series.credentials_valid = _credentials_valid(self.body.get("status"))
         due = self._tools.clock.monotonic() if self._fresh else self._next_due()
         try:
             while True:
                 await self._sleep_until(due, series)
                 triggers, self._triggers = self._triggers, set()
                 async with self._tools.slots:
-                    self._started = self._tools.clock.monotonic()
-                    await self._guarded_turn(series, triggers)
+                    began = self._tools.clock.monotonic()
+                    if triggers == {Trigger.RIGHTS} and began < due:
+                        await self._guarded(series, self._tell_rights(series))
+                        continue
+                    self._started = began
+                    await self._guarded(series, self._turn(series, triggers))
                 due = self._next_due()
         except Gone:
             self._log.info("account is gone")
@@ -180,11 +190,13 @@ class AccountLoop:
                 series.recount(self._state.tracks, self._tools.clock.monotonic())
 
     def _wake_at(self, due: float) -> float:
-        """Triggers come at most every second; a changed belief costs the exchange's budget, so it waits longer."""
+        """Triggers come at most every second; a changed belief costs request weight, so it waits longer, and for spare."""
         if not self._triggers:
             return due
         spacing = MINIMUM_SPACING
         if self._triggers == {Trigger.BELIEF}:
+            if not self._tools.sides.on_pace(self.uid):
+                return due
             spacing = max(spacing, self._interval() / 3)
         return min(due, self._started + spacing)
 
@@ -202,9 +214,9 @@ class AccountLoop:
         except (KeyError, TypeError, ValueError):
             return HOUSEKEEPING
 
-    async def _guarded_turn(self, series: AccountSeries, triggers: set[Trigger]) -> None:
+    async def _guarded(self, series: AccountSeries, turn: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._turn(series, triggers)
+            await turn
         except (Gone, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug in one cycle must not end the loop
@@ -222,26 +234,21 @@ class AccountLoop:
         self._judged = self.body
         account, invalid = self._parsed(self._judged)
         policy = _policy(account.spec) if account else Policy()
-        series.stale_after = policy.stale_after
-        off = not tools.settings.sync_enabled
-        series.suspended = off or (account is not None and account.spec.suspend)
-        base = Outlook(
-            disabled=off, suspended=account.spec.suspend if account else False, invalid=invalid, observed=self._observed
-        )
+        self._expect(series, account)
+        base = self._base(account, invalid)
         wishes = self._wishes(account, self._judged)
         if series.suspended:
             self._aged_from = tools.clock.monotonic()
         series.since = self._aged_from
         if account is None or series.suspended:
-            await self._report(
-                self._follow(idle(self._state, policy, wishes, tools.clock), series, wishes), base, handled=True
-            )
+            followed = self._follow(idle(self._state, policy, wishes, tools.clock), series, wishes)
+            await self._report(followed, base, series, handled=True)
             return
         if self._state.created or Trigger.PEOPLE in triggers:
             created = self._state.created
             followed = self._follow(idle(self._state, policy, wishes, tools.clock), series, wishes)
             if created or followed.decision.transitions or followed.decision.refusal:
-                await self._report(followed, self._now(base, policy, account.spec), handled=False)
+                await self._report(followed, self._now(base, policy, account.spec), series, handled=False)
             wishes = replace(wishes, resume="")
         started = time.perf_counter()
         exchange, bot = await tools.sides.of(account)
@@ -259,7 +266,8 @@ class AccountLoop:
         self._follow(cycle, series, wishes)
         tools.metrics.cycle_duration.observe(time.perf_counter() - started)
         self._learn(cycle, account, series)
-        await self._report(cycle, self._now(replace(base, observed=True), policy, account.spec), handled=True)
+        now = self._now(replace(base, observed=True), policy, account.spec)
+        await self._report(cycle, now, series, handled=True)
         if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
             tools.sides.forget_bot_secret(account)
         if cycle.accepted:
@@ -267,6 +275,43 @@ class AccountLoop:
         rejected = cycle.exchange is not None and cycle.exchange.reason is Reason.CREDENTIALS_REJECTED
         if rejected and await tools.sides.rotated(account):
             self.wake(Trigger.SECRET)
+
+    async def _tell_rights(self, series: AccountSeries) -> None:
+        """Write what the operator may not do, without reading anything."""
+        account, invalid = self._parsed(self.body)
+        if not self._status.conditions:
+            return  # the first report tells it too
+        self._judged = self.body
+        policy = _policy(account.spec) if account else Policy()
+        wishes = self._wishes(account, self._judged)
+        followed = self._follow(idle(self._state, policy, wishes, self._tools.clock), series, wishes)
+        base = self._base(account, invalid)
+        reads = account is not None and not series.suspended
+        outlook = self._now(base, policy, account.spec) if account is not None and reads else base
+        await self._report(followed, outlook, series, handled=False)
+
+    def _expect(self, series: AccountSeries, account: api.TradingAccount | None) -> None:
+        """What the spec says of the account's series; they keep it while the spec is not valid."""
+        off = not self._tools.settings.sync_enabled
+        series.suspended = off or (account is not None and account.spec.suspend)
+        if account is None:
+            return
+        spec = account.spec
+        series.stale_after = spec.stale_after.seconds
+        series.belief_stale_after = spec.bot.stale_after.seconds
+        series.patience = spec.patience
+        series.mismatch_limit = spec.alerts.mismatch_notional if spec.alerts else None
+
+    def _base(self, account: api.TradingAccount | None, invalid: Failure | None) -> Outlook:
+        """What is known without reading anything."""
+        return Outlook(
+            disabled=not self._tools.settings.sync_enabled,
+            suspended=account.spec.suspend if account else False,
+            invalid=invalid,
+            observed=self._observed,
+            untested=account.spec.exchange.id if account and untested(account.spec.exchange.id) else "",
+            missing=self._tools.rights.missing(self.namespace),
+        )
 
     def _learn(self, cycle: Cycle, account: api.TradingAccount, series: AccountSeries) -> None:
         """What `cycle` says of both sides, for conditions, metrics, evidence and the log."""
@@ -315,6 +360,9 @@ class AccountLoop:
                 self._written = written.significant(self._status.dump())
             self._aged_from = self._tools.clock.monotonic() - self._unsynced_for()
             self._restored = True
+        return self._parsed_spec(body)
+
+    def _parsed_spec(self, body: Mapping[str, Any]) -> tuple[api.TradingAccount | None, Failure | None]:
         try:
             return api.TradingAccount.parse({**body, "status": {}}), None
         except ConfigurationError as error:
@@ -348,7 +396,7 @@ class AccountLoop:
             exchange=self._exchange_failing,
             bot=self._bot_failing,
             open=sum(1 for track in self._state.tracks.values() if not track.confirmed),
-            sync=self._sync(drift, 2 * spec.interval.seconds + policy.timeout, partly=self._partly(policy)),
+            sync=self._sync(drift, spec.patience, partly=self._partly(policy)),
             partly=self._partly(policy),
             drift=summary(drift),
             may_trade=self._may_trade,
@@ -378,7 +426,7 @@ class AccountLoop:
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
-    async def _report(self, cycle: Cycle, outlook: Outlook, *, handled: bool) -> None:
+    async def _report(self, cycle: Cycle, outlook: Outlook, series: AccountSeries, *, handled: bool) -> None:
         """Write the status where it is due, then tell people what changed."""
         before = self._status
         told = list(cycle.decision.transitions)
@@ -386,6 +434,7 @@ class AccountLoop:
         for _ in range(WRITE_TRIES):
             status = self._composed(outlook, told, handled=handled)
             document = written.fitted(status.dump())
+            series.credentials_valid = _credentials_valid(document)
             weighty = written.significant(document)
             now = self._tools.clock.monotonic()
             self._unwritten = False
@@ -399,6 +448,8 @@ class AccountLoop:
                 if error.status == NOT_FOUND:
                     raise Gone from None
                 self._tools.metrics.status_writes.labels("conflict" if error.status == CONFLICT else "error").inc()
+                if error.status == FORBIDDEN:
+                    self._tools.rights.refused("patch", STATUS, self.namespace)
                 if error.status != CONFLICT:
                     self._log.warning("status not written", status=error.status)
                     await asyncio.sleep(0.5)
@@ -408,6 +459,7 @@ class AccountLoop:
                     refusal = again.refusal or refusal
                 continue
             self._tools.metrics.status_writes.labels("ok").inc()
+            self._tools.rights.granted("patch", STATUS, self.namespace)
             self._written, self._written_at, self._status = weighty, now, status
             self.body = applied
             break
@@ -424,7 +476,10 @@ class AccountLoop:
         except KubeError as error:
             if error.status == NOT_FOUND:
                 raise Gone from None
+            if error.status == FORBIDDEN:
+                self._tools.rights.refused("get", api.PLURAL, self.namespace)
             return None
+        self._tools.rights.granted("get", api.PLURAL, self.namespace)
         if body["metadata"]["uid"] != self.uid:
             raise Gone
         self.update(body)
@@ -476,6 +531,13 @@ def _asked(body: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _annotation(body: Mapping[str, Any], name: str) -> str:
     return token(str((body["metadata"].get("annotations") or {}).get(name, "")))
+
+
+def _credentials_valid(status: Any) -> bool | None:
+    """The condition CredentialsValid of a status as the API server shows it; None: not known."""
+    rows = status.get("conditions") if isinstance(status, Mapping) else None
+    found = [row for row in rows or () if isinstance(row, Mapping) and row.get("type") == "CredentialsValid"]
+    return {"True": True, "False": False}.get(str(found[0].get("status"))) if found else None
 
 
 def _version(body: Mapping[str, Any]) -> int:

@@ -3,8 +3,8 @@
 In:  an `Outlook`, what is known of an account now, and the conditions that stand. Out: the conditions to write.
 
 `Ready` says that the loop works; drift lives in `InSync`, because tools read Ready=False as in progress. Stalled,
-Reconciling and ClockSkewed exist only while they are True. A single failure of a side that may pass by itself changes
-nothing yet: `Failing` says how often in a row it failed.
+Reconciling, ClockSkewed, PermissionMissing and ExchangeUntested exist only while they are True. A single failure of a
+side that may pass by itself changes nothing yet: `Failing` says how often in a row it failed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ PARTLY_JUDGED = (
         " bot tracks, or something changes in every reading"
     ),
 )
-TEXT_MATTERS = CREDENTIAL_REASONS | {Reason.STATE_MALFORMED, Reason.STATE_NOT_FOUND, Reason.SPEC_INVALID}
+TEXT_MATTERS = CREDENTIAL_REASONS | {Reason.STATE_MALFORMED, Reason.STATE_NOT_FOUND, Reason.SPEC_INVALID, "Forbidden"}
 """Reasons under which another text is another mistake, so that it is written and told at once."""
 SPEC_REASONS = frozenset(
     {
@@ -52,7 +52,10 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is known of an account. `observed`: at least one cycle has run since this process knows the account."""
+    """What is known of an account. `observed`: at least one cycle has run since this process knows the account.
+
+    `untested`: its exchange, where that was never run. `missing`: what the operator may not do in its namespace.
+    """
 
     observed: bool = False
     disabled: bool = False
@@ -66,6 +69,8 @@ class Outlook:
     skew_ms: int = 0
     may_trade: bool = False
     partly: bool = False
+    untested: str = ""
+    missing: str = ""
     holds: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -159,6 +164,17 @@ def _clock_skewed(outlook: Outlook) -> Verdict | None:
     return "True", "ClocksApart", f"{apart}: a belief's time can't be compared well; check NTP on the node and the bot"
 
 
+def _permission_missing(outlook: Outlook) -> Verdict | None:
+    return ("True", "Forbidden", outlook.missing) if outlook.missing else None
+
+
+def _exchange_untested(outlook: Outlook) -> Verdict | None:
+    if not outlook.untested:
+        return None
+    how = f"{outlook.untested} is read through ccxt's unified calls, which were never run against it"
+    return "True", "NeverRun", f"{how}: try it with remediation.mode Observe first"
+
+
 def gist(condition: Condition) -> tuple[str, str, str]:
     """What of a condition is worth a write and an Event when it changes."""
     text = condition.message if condition.reason in TEXT_MATTERS and condition.type != "InSync" else ""
@@ -175,6 +191,8 @@ TABLE: Sequence[tuple[str, bool, Callable[[Outlook], Verdict | None]]] = (
     ("Stalled", False, _stalled),
     ("Reconciling", False, _reconciling),
     ("ClockSkewed", False, _clock_skewed),
+    ("PermissionMissing", False, _permission_missing),
+    ("ExchangeUntested", False, _exchange_untested),
 )
 
 

@@ -1,6 +1,7 @@
 """Events through events.k8s.io, with series: the same thing said again advances a count instead of a new Event.
 
-An Event that can't be written is logged and dropped: the status says the same, and the loop must go on.
+An Event that can't be written is logged and dropped: the status says the same, and the loop must go on. A verb that is
+refused is a right that is missing (`rights`).
 """
 
 import os
@@ -15,7 +16,8 @@ import structlog
 
 from accountsync.api.caps import clip
 from accountsync.api.v1alpha1 import API_VERSION, KIND
-from accountsync.controller.kube import NOT_FOUND, Kube, KubeError
+from accountsync.controller.kube import FORBIDDEN, NOT_FOUND, Kube, KubeError
+from accountsync.controller.rights import EVENTS, Rights
 from accountsync.ports import Clock
 
 SERIES_SECONDS = 360.0
@@ -33,8 +35,9 @@ class _Series:
 class Events:
     """Tells people of an account what happened, once."""
 
-    def __init__(self, kube: Kube, clock: Clock) -> None:
+    def __init__(self, kube: Kube, rights: Rights, clock: Clock) -> None:
         self._kube = kube
+        self._rights = rights
         self._clock = clock
         self._series: dict[tuple[str, str, str], _Series] = {}
 
@@ -43,12 +46,17 @@ class Events:
         metadata = about["metadata"]
         key = (metadata["uid"], reason, note)
         log.info("told", reason=reason, namespace=metadata["namespace"], account=metadata["name"], note=note)
+        verb = "patch"
         try:
             if not await self._advance(key, metadata["namespace"]):
+                verb = "create"
                 body = _event(metadata, warning=warning, reason=reason, action=action, note=note)
                 name = await self._kube.create_event(metadata["namespace"], body)
                 self._remember(key, _Series(name, 1, self._clock.monotonic()))
+            self._rights.granted(verb, EVENTS, metadata["namespace"])
         except KubeError as error:
+            if error.status == FORBIDDEN:
+                self._rights.refused(verb, EVENTS, metadata["namespace"])
             log.warning("event not written", reason=reason, account=metadata["name"], status=error.status)
 
     async def _advance(self, key: tuple[str, str, str], namespace: str) -> bool:

@@ -3,12 +3,20 @@
 `kopf run -m accountsync.controller` registers through the package; `accountsync operator` calls `serve`.
 """
 
+import asyncio
+import contextlib
 import logging
+import os
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import kopf
+from kopf._cogs.structs.references import Insights, NamespaceName  # kopf.operator takes them; kopf has no name for them
 
 from accountsync.api.v1alpha1 import GROUP, PLURAL, VERSION
+from accountsync.controller import reach
+from accountsync.controller.kube import FORBIDDEN, Kube, NoClusterError
 from accountsync.controller.operator import Operator, StartError
 from accountsync.controller.settings import Settings
 
@@ -31,7 +39,8 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:
 
     @kopf.on.login(registry=registry, id="service-account", errors=kopf.ErrorsMode.IGNORED)
     def login_in_cluster(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs)
+        found = kopf.login_with_service_account(**kwargs)
+        return found and replace(found, server=in_cluster_server(os.environ) or found.server)
 
     @kopf.on.login(registry=registry, id="kubeconfig", errors=kopf.ErrorsMode.IGNORED)
     def login_outside(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -47,6 +56,14 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:
             operator.manager.account(type, dict(body))
 
     return operator
+
+
+def in_cluster_server(env: Mapping[str, str]) -> str:
+    """The API server by its address, as the client finds it: kopf's own guess needs the cluster's DNS."""
+    host, port = env.get("KUBERNETES_SERVICE_HOST", ""), env.get("KUBERNETES_SERVICE_PORT", "")
+    if not host or not port:
+        return ""
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
@@ -67,16 +84,51 @@ def prepared(settings: Settings) -> tuple[kopf.OperatorRegistry, Operator]:
     return registry, register(registry, settings)
 
 
+def _no_refusal(record: logging.LogRecord) -> bool:
+    """Leave out kopf's tracebacks of a refusal: what ends the operator is said in one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    return getattr(error, "status", None) != FORBIDDEN
+
+
 async def serve(registry: kopf.OperatorRegistry, operator: Operator) -> None:
     """Run the operator until it is told to stop. Raises StartError where it can't start."""
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    namespaces = operator.settings.namespaces
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_no_refusal)
+    wanted = operator.settings.namespaces or ("",)
+    insights = Insights()
+
+    async def opened(namespace: str) -> None:
+        async with insights.revised:
+            insights.namespaces.add(NamespaceName(namespace))
+            insights.revised.notify_all()
+
     try:
-        await kopf.operator(registry=registry, clusterwide=not namespaces, namespaces=namespaces, standalone=True)
-    except Exception:
-        if operator.problem:
-            raise StartError(operator.problem) from None
-        raise
+        async with operator.kube as kube, contextlib.AsyncExitStack() as stack:
+            closed = await reach.closed(kube, wanted)
+            if len(closed) == len(set(wanted)):
+                raise StartError("; ".join(closed.values()))
+            reach.told(closed)
+            opening = asyncio.create_task(reach.await_opening(kube, closed, opened), name="closed namespaces")
+            stack.callback(opening.cancel)
+            try:
+                await kopf.operator(
+                    registry=registry,
+                    clusterwide=not operator.settings.namespaces,
+                    namespaces=[namespace for namespace in operator.settings.namespaces if namespace not in closed],
+                    insights=insights,
+                    standalone=True,
+                )
+            except Exception as error:
+                if operator.problem:
+                    raise StartError(operator.problem) from None
+                if getattr(error, "status", None) != FORBIDDEN:
+                    raise
+                async with Kube() as again:  # the operator closed its own
+                    lost = await reach.closed(again, wanted, tries=1)
+                raise StartError("; ".join(lost.values()) or "the API server refused to tell of accounts") from None
+    except NoClusterError as error:
+        raise StartError(str(error)) from None
 
 
 def register_default() -> None:

@@ -7,11 +7,13 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -20,8 +22,12 @@ from accountsync.api.v1alpha1 import API_VERSION, GROUP, KIND, PLURAL, VERSION
 
 CALL_TIMEOUT = 10.0
 WATCH_SECONDS = 300
+GRANTED_AFTER = 1.0
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 FIELD_MANAGER = "accountsync"
+CORE, EVENTS, REVIEWS = "/api/v1", "/apis/events.k8s.io/v1", "/apis/authorization.k8s.io/v1"
+ACCOUNTS = f"/apis/{GROUP}/{VERSION}"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 NOT_FOUND, CONFLICT, FORBIDDEN, GONE = 404, 409, 403, 410
 
 
@@ -57,54 +63,56 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An object was added, modified or deleted, or `name` is empty: the watch has merely come to `version`."""
+    """An object was added, modified or deleted, or `name` is empty: the watch has merely come to `version`.
+
+    The first one says that the watch is open, and gives the version that it began from.
+    """
 
     name: str
     version: str
 
 
 class Kube:
-    """A client of the API server, from the pod's service account or the kubeconfig."""
+    """A client of the API server, from the pod's service account or the kubeconfig; it may be entered twice.
+
+    Paths and JSON, and not the client's API classes: those load the model of every kind there is, which takes a second
+    and 25 MB.
+    """
 
     def __init__(self) -> None:
         self._client: Any = None
         self._watching: Any = None
+        self._refused: set[str] = set()
 
     async def __aenter__(self) -> Self:
-        self._client = await _connected(100)
-        self._watching = await _connected(0)  # each watch holds a connection, so there can be no limit
-        self._core = client.CoreV1Api(self._client)
-        self._custom = client.CustomObjectsApi(self._client)
-        self._events = client.EventsV1Api(self._client)
+        if self._client is None:
+            self._client = await _connected(100)
+            self._watching = await _connected(0)  # each watch holds a connection, so there can be no limit
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
-        await self._watching.close()
+        for each in (self._client, self._watching):
+            if each is not None:
+                await each.close()
+        self._client = self._watching = None
 
     async def secret(self, namespace: str, name: str) -> Secret:
         """A Secret, decoded. Values that are no text are left out."""
-        found = await _call(f"read Secret {namespace}/{name}", self._core.read_namespaced_secret, name, namespace)
-        labels = found.metadata.labels or {}
-        return Secret(
-            labels.get("accountsync.dev/use", ""), _decoded(found.data or {}), found.metadata.resource_version
-        )
+        found = await self._read(f"read Secret {namespace}/{name}", _named(CORE, "secrets", namespace, name))
+        metadata = found["metadata"]
+        use = (metadata.get("labels") or {}).get("accountsync.dev/use", "")
+        return Secret(use, _decoded(found.get("data") or {}), metadata["resourceVersion"])
 
     async def configmap(self, namespace: str, name: str) -> Mapping[str, str]:
         """The data of a ConfigMap."""
-        what = f"read ConfigMap {namespace}/{name}"
-        found = await _call(what, self._core.read_namespaced_config_map, name, namespace)
-        return found.data or {}
+        found = await self._read(f"read ConfigMap {namespace}/{name}", _named(CORE, "configmaps", namespace, name))
+        return found.get("data") or {}
 
     async def account(self, namespace: str, name: str) -> dict[str, Any]:
         """A TradingAccount as it is now."""
-        what = f"read {KIND} {namespace}/{name}"
-        found: dict[str, Any] = await _call(
-            what, self._custom.get_namespaced_custom_object, GROUP, VERSION, namespace, PLURAL, name
-        )
-        return found
+        return await self._call(f"read {KIND} {namespace}/{name}", "GET", _named(ACCOUNTS, PLURAL, namespace, name))
 
     async def apply_status(
         self, namespace: str, name: str, resource_version: str, status: Mapping[str, Any]
@@ -116,69 +124,153 @@ class Kube:
             "metadata": {"name": name, "namespace": namespace, "resourceVersion": resource_version},
             "status": status,
         }
-        applied: dict[str, Any] = await _call(
+        return await self._call(
             f"apply status of {KIND} {namespace}/{name}",
-            self._custom.patch_namespaced_custom_object_status,
-            GROUP,
-            VERSION,
-            namespace,
-            PLURAL,
-            name,
+            "PATCH",
+            f"{_named(ACCOUNTS, PLURAL, namespace, name)}/status",
+            {"fieldManager": FIELD_MANAGER, "force": "true"},
             body,
-            field_manager=FIELD_MANAGER,
-            force=True,
-            _content_type="application/apply-patch+yaml",
+            "application/apply-patch+yaml",
         )
-        return applied
 
     async def create_event(self, namespace: str, body: Mapping[str, Any]) -> str:
         """Create an events.k8s.io Event and return its name."""
-        created = await _call("create Event", self._events.create_namespaced_event, namespace, body)
-        return str(created.metadata.name)
+        created = await self._call("create Event", "POST", _listed(EVENTS, "events", namespace), {}, body)
+        return str(created["metadata"]["name"])
 
     async def patch_event(self, namespace: str, name: str, body: Mapping[str, Any]) -> None:
         """Advance an Event's series."""
-        await _call(
-            "patch Event",
-            self._events.patch_namespaced_event,
-            name,
-            namespace,
-            body,
-            _content_type="application/merge-patch+json",
-        )
+        path = _named(EVENTS, "events", namespace, name)
+        await self._call("patch Event", "PATCH", path, {}, body, "application/merge-patch+json")
+
+    async def may(self, verb: str, group: str, resource: str, namespace: str) -> bool:
+        """Whether the operator has this right, by the API server's word; `namespace` empty: in the whole cluster."""
+        name, _, subresource = resource.partition("/")
+        about = {"verb": verb, "group": group, "resource": name, "subresource": subresource, "namespace": namespace}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": about},
+        }
+        review = await self._call("ask for a right", "POST", f"{REVIEWS}/selfsubjectaccessreviews", {}, body)
+        return bool(review["status"]["allowed"])
+
+    async def list_accounts(self, namespace: str) -> None:
+        """List the first account of a namespace, or, where that is empty, of the cluster."""
+        await self._call(f"list {PLURAL}", "GET", _listed(ACCOUNTS, PLURAL, namespace), {"limit": "1"})
+
+    async def watch_accounts(self, namespace: str) -> None:
+        """Open a watch of the accounts of a namespace, or of the cluster, and close it."""
+        query = {"watch": "true", "timeoutSeconds": "1"}
+        (await self._opened(f"watch {PLURAL}", _listed(ACCOUNTS, PLURAL, namespace), query)).close()
 
     async def changes(self, plural: str, namespace: str, selector: str, since: str) -> AsyncGenerator[Change, None]:
         """Watch the metadata of `plural` (secrets or configmaps) that `selector` selects, until the server ends it.
 
         `since`: a version to go on from; empty: all that there are come first. It may be too old: KubeError 410.
         """
-        core = client.CoreV1Api(self._watching)
-        methods = {
-            "secrets": core.list_namespaced_secret_without_preload_content,
-            "configmaps": core.list_namespaced_config_map_without_preload_content,
-        }
         what = f"watch {plural} of namespace {namespace}"
-        response = await _call(
-            what,
-            methods[plural],
-            namespace,
-            label_selector=selector,
-            watch=True,
-            allow_watch_bookmarks=True,
-            resource_version=since or None,
-            timeout_seconds=WATCH_SECONDS,
-            _headers={"Accept": METADATA_ONLY},
-            _request_timeout=WATCH_SECONDS + CALL_TIMEOUT,
-        )
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "labelSelector": selector,
+            "timeoutSeconds": str(WATCH_SECONDS),
+            **({"resourceVersion": since} if since else {}),
+        }
+        response = await self._opened(what, _listed(CORE, plural, namespace), query)
         try:
-            if response.status != HTTPStatus.OK:
-                raise KubeError(response.status, what)
+            yield Change("", since)
             async for line in response.content:
                 yield _change(json.loads(line), what)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LookupError, TypeError):
             raise KubeError(0, what) from None  # it broke off, or sent what is no event
         finally:
             response.close()
+
+    async def _opened(self, what: str, path: str, query: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """A watch that goes on until it is closed."""
+        with _answering(what):
+            async with asyncio.timeout(CALL_TIMEOUT):
+                sent = await _sent(self._watching, "GET", path, query, accept=METADATA_ONLY, timeout=WATCH_SECONDS)
+        response: aiohttp.ClientResponse = sent.response
+        if response.status != HTTPStatus.OK:
+            response.close()
+            raise KubeError(response.status, what)
+        return response
+
+    async def _read(self, what: str, path: str) -> dict[str, Any]:
+        """The answer; the first refusal of all is asked again, since a new RoleBinding takes a moment to count."""
+        try:
+            found = await self._call(what, "GET", path)
+        except KubeError as error:
+            if error.status != FORBIDDEN or what in self._refused:
+                raise
+            self._refused.add(what)
+            await asyncio.sleep(GRANTED_AFTER)
+            found = await self._call(what, "GET", path)
+        self._refused.discard(what)
+        return found
+
+    async def _call(
+        self,
+        what: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str] = NOTHING,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        """The JSON of the answer."""
+        with _answering(what):
+            async with asyncio.timeout(CALL_TIMEOUT):
+                sent = await _sent(self._client, method, path, query, body, content_type=content_type)
+                content = await sent.read()
+        if not HTTPStatus.OK <= sent.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise KubeError(sent.status, what)
+        try:
+            answer: dict[str, Any] = json.loads(content)
+        except ValueError:
+            raise KubeError(0, what) from None
+        return answer
+
+
+def _listed(root: str, plural: str, namespace: str) -> str:
+    """The path of a list; `namespace` empty: of the cluster's."""
+    return f"{root}/namespaces/{quote(namespace, safe='')}/{plural}" if namespace else f"{root}/{plural}"
+
+
+def _named(root: str, plural: str, namespace: str, name: str) -> str:
+    return f"{_listed(root, plural, namespace)}/{quote(name, safe='')}"
+
+
+async def _sent(
+    to: Any,
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    body: Mapping[str, Any] | None = None,
+    *,
+    content_type: str = "application/json",
+    accept: str = "application/json",
+    timeout: float = 0,  # noqa: ASYNC109 - of the connection, beyond which the caller's holds
+) -> Any:
+    """The client's answer, of which nothing is read yet."""
+    headers = {"Accept": accept, "Content-Type": content_type}
+    request = await to.param_serialize(
+        method, path, query_params=list(query.items()), header_params=headers, body=body, auth_settings=["BearerToken"]
+    )
+    return await to.call_api(*request, _request_timeout=timeout + CALL_TIMEOUT)
+
+
+@contextmanager
+def _answering(what: str) -> Iterator[None]:
+    """Failures to get an answer become ours."""
+    try:
+        yield
+    except client.ApiException as error:
+        raise KubeError(error.status or 0, what) from None
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        raise KubeError(0, what) from None
 
 
 async def _connected(connections: int) -> Any:
@@ -199,16 +291,6 @@ def _change(event: Mapping[str, Any], what: str) -> Change:
         raise KubeError(int(event["object"].get("code", 0)), what)
     metadata = event["object"]["metadata"]
     return Change("" if event["type"] == "BOOKMARK" else metadata["name"], metadata["resourceVersion"])
-
-
-async def _call(what: str, method: Any, *args: Any, **kwargs: Any) -> Any:
-    try:
-        async with asyncio.timeout(CALL_TIMEOUT):
-            return await method(*args, **kwargs)
-    except client.ApiException as error:
-        raise KubeError(error.status or 0, what) from None
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        raise KubeError(0, what) from None
 
 
 def _decoded(data: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,8 @@ class Manager:
         self._tools = tools
         self._loops: dict[str, AccountLoop] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._watches = Watches(tools.kube, {SECRETS: self.secret, CONFIGMAPS: self.configmap})
+        tools.rights.changed = self.rights
+        self._watches = Watches(tools.kube, tools.rights, {SECRETS: self.secret, CONFIGMAPS: self.configmap})
 
     def account(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A TradingAccount was listed (None), added, modified or deleted."""
@@ -53,9 +54,17 @@ class Manager:
             if loop.namespace == namespace and loop.uses_configmap(name):
                 loop.wake(Trigger.BELIEF)
 
+    def rights(self, namespace: str) -> None:
+        """What the operator may do in a namespace changed: its accounts say so."""
+        for loop in self._loops.values():
+            if loop.namespace == namespace:
+                loop.wake(Trigger.RIGHTS)
+
     def _ended(self, uid: str) -> None:
         self._tasks.pop(uid, None)
-        self._loops.pop(uid, None)
+        ended = self._loops.pop(uid, None)
+        if ended is not None and all(loop.namespace != ended.namespace for loop in self._loops.values()):
+            self._tools.rights.forget(ended.namespace)
         self._watches.leave(uid)
         self._tools.shares.withdraw(uid)
 

@@ -11,6 +11,7 @@ from accountsync.controller.account import Tools
 from accountsync.controller.events import Events
 from accountsync.controller.kube import Kube, NoClusterError
 from accountsync.controller.manager import Manager
+from accountsync.controller.rights import Rights
 from accountsync.controller.server import Server
 from accountsync.controller.settings import Settings
 from accountsync.controller.shares import Shares
@@ -32,15 +33,16 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         clock = SystemClock()
-        self._kube = Kube()
-        self._sides = Sides(settings, self._kube, clock)
+        self.kube = Kube()
+        self._sides = Sides(settings, self.kube, clock)
         self.metrics = Metrics(clock)
         self.metrics.budgets = self._sides.budgets
         self.ready = False
         self.problem = ""
         """Why it did not start."""
         self.server = Server(self.metrics, settings.host, settings.port, ready=lambda: self.ready)
-        self._events = Events(self._kube, clock)
+        self._rights = Rights(self.kube)
+        self._events = Events(self.kube, self._rights, clock)
         self._clock = clock
         folder = Path(settings.artifact_dir) / "account_sync"
         store = Store(folder, keep=settings.evidence_keep, max_bytes=settings.evidence_max_bytes)
@@ -56,11 +58,12 @@ class Operator:
             raise StartError(self.problem) from None
 
     async def _connect(self) -> None:
-        await self._kube.__aenter__()
+        await self.kube.__aenter__()
         self.manager = Manager(
             Tools(
                 settings=self.settings,
-                kube=self._kube,
+                kube=self.kube,
+                rights=self._rights,
                 sides=self._sides,
                 events=self._events,
                 metrics=self.metrics,
@@ -89,7 +92,8 @@ class Operator:
         self.ready = False
         if self.manager is not None:
             await self.manager.close()
+        await self._rights.close()
         await self._evidence.close()
         await self.server.stop()
         await self._sides.close()
-        await self._kube.__aexit__(None, None, None)
+        await self.kube.__aexit__(None, None, None)

@@ -71,7 +71,8 @@ class SecretStore:
             if error.status == FORBIDDEN:
                 raise ConfigurationError(
                     Reason.SECRET_FORBIDDEN,
-                    f"{field}: the operator may not read Secret {name} in namespace {namespace}: bind its Role there",
+                    f'{field}: the operator may not get secrets "{name}" in namespace "{namespace}":'
+                    " bind ClusterRole accountsync-tenant there, or grant get on this Secret",
                 ) from None
             if kept is not None:
                 return kept[1]

@@ -168,6 +168,11 @@ class Sides:
         """An account is gone."""
         self._made.pop(uid, None)
 
+    def on_pace(self, uid: str) -> bool:
+        """Whether the exchange of an account has request weight to spare for a cycle that is not due."""
+        made = self._made.get(uid)
+        return made is None or made.exchange.venue.budget.on_pace
+
     def budgets(self) -> Iterable[tuple[str, str, int, int]]:
         """Request weight of each exchange in use: (exchange, egress, used, limit)."""
         for venue in self._venues:
@@ -237,7 +242,8 @@ class Sides:
             if error.status == FORBIDDEN:
                 raise BeliefUnobserved(
                     Reason.STATE_FORBIDDEN,
-                    f"the operator may not read ConfigMap {namespace}/{name}: bind its Role in that namespace",
+                    f'the operator may not get configmaps "{name}" in namespace "{namespace}":'
+                    " bind ClusterRole accountsync-tenant there",
                 ) from None
             raise BeliefUnobserved(
                 Reason.API_SERVER_UNAVAILABLE, f"the API server did not answer for ConfigMap {namespace}/{name}"

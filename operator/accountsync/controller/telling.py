@@ -13,6 +13,8 @@ from accountsync.domain.holds import Hold, Holds, Source, Transition
 
 RESUME = f"{GROUP}/resume"
 TOLD_CONDITIONS = ("CredentialsValid", "BotReachable", "Ready")
+WARNINGS = ("PermissionMissing", "ExchangeUntested")
+"""Conditions that are bad while they are there."""
 
 
 async def tell_all(
@@ -100,4 +102,8 @@ def _of_conditions(before: TradingAccountStatus, after: TradingAccountStatus) ->
             told.setdefault(now.reason, (now.reason, now.message, True))
         elif now.status == "True" and was is not None and was.status == "False":
             told[f"{kind}Again"] = (f"{kind}Again", now.message, False)
+    for kind in WARNINGS:
+        was, now = old.get(kind), new.get(kind)
+        if now is not None and (was is None or gist(was) != gist(now)):
+            told[kind] = (kind, now.message, True)
     return list(told.values())

@@ -15,10 +15,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import structlog
-
 from accountsync.api.v1alpha1 import GROUP
 from accountsync.controller.kube import FORBIDDEN, GONE, Kube, KubeError
+from accountsync.controller.rights import WATCH, Rights
 
 SECRETS, CONFIGMAPS = "secrets", "configmaps"
 USE_LABEL = f"{GROUP}/use"
@@ -26,12 +25,7 @@ SELECTORS = {
     SECRETS: f"{USE_LABEL} in (exchange-read, bot)",
     CONFIGMAPS: f"{USE_LABEL}=bot-state",
 }
-FORBIDDEN_HINT = (
-    "the operator may not watch here, so it notices changes later: bind ClusterRole accountsync-tenant, or switch the"
-    " watch off"
-)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-log = structlog.get_logger()
 
 Told = Callable[[str, str, str], None]
 """Takes namespace, name and version of an object that is there, changed, or is gone."""
@@ -53,8 +47,9 @@ class _Watch:
 class Watches:
     """Keeps a watch for each place that somebody follows. `told` has a function for each plural."""
 
-    def __init__(self, kube: Kube, told: Mapping[str, Told]) -> None:
+    def __init__(self, kube: Kube, rights: Rights, told: Mapping[str, Told]) -> None:
         self._kube = kube
+        self._rights = rights
         self._told = told
         self._watches: dict[Place, _Watch] = {}
         self._places: dict[str, frozenset[Place]] = {}
@@ -90,12 +85,15 @@ class Watches:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, place: Place) -> None:
-        since, pause, forbidden = "", FIRST_PAUSE, False
+        since, pause = "", FIRST_PAUSE
         while True:
             try:
                 async with aclosing(self._kube.changes(*place, SELECTORS[place.plural], since)) as changes:
                     async for change in changes:
-                        since, pause, forbidden = change.version, FIRST_PAUSE, False
+                        if not change.name and change.version == since:
+                            self._rights.granted(WATCH, *place)
+                            continue
+                        since, pause = change.version, FIRST_PAUSE
                         if change.name:
                             self._told[place.plural](place.namespace, change.name, change.version)
             except KubeError as error:
@@ -103,8 +101,6 @@ class Watches:
                     since = ""
                 if error.status == FORBIDDEN:
                     pause = LONGEST_PAUSE
-                    if not forbidden:
-                        forbidden = True
-                        log.warning(FORBIDDEN_HINT, resource=place.plural, namespace=place.namespace)
+                    self._rights.refused(WATCH, *place)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -47,6 +47,14 @@ class WeightBudget:
         return max(self._reported, self._counted) + self._pending
 
     @property
+    def on_pace(self) -> bool:
+        """Whether so little of the minute's weight is used that, going on like this, some is left at its end.
+
+        What may wait is sent only then: it takes nothing from what is due.
+        """
+        return self.limit is None or self.used <= self.limit * self._share * (1 - self.minute_left * 1000 / MINUTE_MS)
+
+    @property
     def away_for(self) -> float:
         """Seconds for which nothing may be sent; 0 if sending is allowed."""
         return max(0.0, self._away_until - self._clock.monotonic())

@@ -2,6 +2,7 @@
 
 In:  the names of an account that is not suspended. Out: a pattern for each line that Prometheus must find, and which
 of them a text lacks. A label value counts as a line of its own: a counter that is born at 1 is missed by increase().
+A row that is not `sure` is asked for by nobody.
 """
 
 import re
@@ -22,6 +23,8 @@ def required(
     """
     patterns = {}
     for row in table:
+        if not row.sure:
+            continue
         number = ZERO if fresh and (row.label or row.kind is Kind.COUNTER) else NUMBER
         for value in row.values:
             series = row.name + _braced(row.labels(namespace, account, value))

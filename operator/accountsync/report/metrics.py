@@ -7,6 +7,7 @@ series that is born at 1. Histograms carry no account label.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -39,6 +40,7 @@ class Row:
     """One metric of an account: a series for each of `values`, told apart by `label`; without one, a single series.
 
     `read` takes the account's series, monotonic seconds now and one of `values`; what it gives None for is not shown.
+    `sure`: it gives a number for every account that is not suspended.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Row:
     read: Callable[[AccountSeries, float, str], float | None]
     label: str = ""
     values: tuple[str, ...] = ("",)
+    sure: bool = True
 
     def family(self, accounts: Iterable[AccountSeries], monotonic: float) -> Metric:
         """Its series of all `accounts`."""
@@ -68,6 +71,10 @@ class Row:
         if self.label:
             labels[self.label] = value
         return labels
+
+
+def _optional(number: Decimal | bool | None) -> float | None:  # noqa: FBT001 - a number to show
+    return None if number is None else float(number)
 
 
 SYNCED = "Seconds since the last good snapshot, or since the account was first seen."
@@ -128,6 +135,38 @@ TABLE = (
         Kind.GAUGE,
         "The account's spec.staleAfter.",
         lambda series, *_: series.stale_after,
+    ),
+    Row(
+        "accountsync_belief_age_seconds",
+        Kind.GAUGE,
+        "Seconds since the asOf of the last belief that counted, or since the account was first seen.",
+        lambda series, now, _: series.belief_age(now),
+    ),
+    Row(
+        "accountsync_belief_stale_after_seconds",
+        Kind.GAUGE,
+        "The account's spec.bot.staleAfter.",
+        lambda series, *_: series.belief_stale_after,
+    ),
+    Row(
+        "accountsync_judged_in_time",
+        Kind.GAUGE,
+        "1 while the whole account was last judged at most 2 x spec.interval + spec.timeout ago.",
+        lambda series, now, _: _optional(series.judged_in_time(now)),
+    ),
+    Row(
+        "accountsync_credentials_valid",
+        Kind.GAUGE,
+        "1 while the exchange accepts the key, 0 while it does not; not shown before that is known.",
+        lambda series, *_: _optional(series.credentials_valid),
+        sure=False,
+    ),
+    Row(
+        "accountsync_mismatch_notional_limit",
+        Kind.GAUGE,
+        "The account's spec.alerts.mismatchNotional; not shown where it is not set.",
+        lambda series, *_: _optional(series.mismatch_limit),
+        sure=False,
     ),
     Row(
         "accountsync_clock_skew_seconds",

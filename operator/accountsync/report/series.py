@@ -18,16 +18,24 @@ RECOUNT_AFTER = 60.0
 class AccountSeries:
     """The series of one account.
 
-    `since`: monotonic seconds from which it is aged without a good snapshot. `last_ts`: exchange ms. `clock_skew`:
-    seconds that the exchange's clock is ahead of ours.
+    `since`: monotonic seconds from which it is aged without a good snapshot, a belief or a judgement. `last_ts`:
+    exchange ms. `believed_at`: monotonic seconds of the as-of time of the last belief that counted. `whole_at`: of the
+    last cycle that judged the whole account, and `patience`: how long that is in time, seconds. `clock_skew`: seconds
+    that the exchange's clock is ahead of ours. `credentials_valid`: as the condition says; None: not known.
     """
 
     namespace: str
     account: str
     since: float
     stale_after: float = 300.0
+    belief_stale_after: float = 60.0
+    patience: float = 40.0
+    mismatch_limit: Decimal | None = None
     last_ts: int = 0
     good_at: float | None = None
+    believed_at: float | None = None
+    whole_at: float | None = None
+    credentials_valid: bool | None = None
     suspended: bool = False
     positions: int = 0
     open_orders: int = 0
@@ -48,6 +56,10 @@ class AccountSeries:
         for failure in (cycle.exchange, cycle.bot):
             if failure is not None:
                 self.errors[failure.reason.label] += 1
+        if cycle.believed_at is not None:
+            self.believed_at = max(cycle.believed_at, self.believed_at or cycle.believed_at)
+        if cycle.whole:
+            self.whole_at = monotonic
         state = cycle.state
         if state.snapshot is not None:
             self.last_ts = state.snapshot.timestamp
@@ -62,7 +74,19 @@ class AccountSeries:
 
     def age(self, monotonic: float) -> float | None:
         """Seconds since the last good snapshot, or since the account was first seen; None while it is suspended."""
-        return None if self.suspended else monotonic - max(self.since, self.good_at or self.since)
+        return self._since(self.good_at, monotonic)
+
+    def belief_age(self, monotonic: float) -> float | None:
+        """Seconds since the as-of time of the last belief that counted; else as `age`."""
+        return self._since(self.believed_at, monotonic)
+
+    def judged_in_time(self, monotonic: float) -> bool | None:
+        """Whether the whole account was judged, or first seen, not longer than `patience` ago; None as `age`."""
+        unjudged_for = self._since(self.whole_at, monotonic)
+        return None if unjudged_for is None else unjudged_for <= self.patience
+
+    def _since(self, at: float | None, monotonic: float) -> float | None:
+        return None if self.suspended else monotonic - max(self.since, self.since if at is None else at)
 
     def stand(self, tracks: Tracks, holds: Holds) -> None:
         """What stands now: confirmed findings and holds."""

@@ -35,9 +35,9 @@ def wall_clock_ms() -> int:
 class Simulator:
     """A simulated exchange; an async context manager that listens while it is entered.
 
-    `seed` and `clock` (Unix ms) decide everything: the same calls get byte-equal answers. `host` must be a loopback
-    address; port 0 takes a free one. All attributes may be used before entering too, and only from the event loop
-    that entered it.
+    `seed` and `clock` (Unix ms) decide everything: the same calls get byte-equal answers. `host`, and `control_host` if
+    it is another, must be loopback addresses unless the simulator is `exposed`; port 0 takes a free one. All attributes
+    may be used before entering too, and only from the event loop that entered it.
     """
 
     def __init__(
@@ -48,17 +48,20 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
         control_port: int = 0,
+        control_host: str = "",
+        exposed: bool = False,
         symbols: Iterable[SymbolSpec] = DEFAULT_SYMBOLS,
         log_capacity: int = DEFAULT_CAPACITY,
     ) -> None:
-        if not ipaddress.ip_address(host).is_loopback:
-            raise ValueError(f"host {host!r}: the simulator listens on loopback only, such as 127.0.0.1")
+        for each in (host, control_host or host):
+            if not ipaddress.ip_address(each).is_loopback and not exposed:
+                raise ValueError(f"host {each!r}: the simulator listens on loopback, such as 127.0.0.1, unless exposed")
         self.world = World(seed=seed, clock=clock, symbols=symbols)
         self.faults = FaultBook(seed)
         self.limiter = RateLimiter()
         self.requests = Journal(log_capacity)
         self.exchange = Exchange(self.world, self.faults, self.limiter, self.requests, History())
-        self._host = host
+        self._hosts = {"exchange": host, "control": control_host or host}
         self._ports = {"exchange": port, "control": control_port}
         self._runners: list[web.BaseRunner] = []
 
@@ -90,7 +93,7 @@ class Simulator:
         for name, runner in (("exchange", ExchangeServer(self.exchange).runner()), ("control", control)):
             await runner.setup()
             self._runners.append(runner)
-            await web.TCPSite(runner, self._host, self._ports[name], backlog=BACKLOG).start()
+            await web.TCPSite(runner, self._hosts[name], self._ports[name], backlog=BACKLOG).start()
             self._ports[name] = runner.addresses[0][1]
 
     async def stop(self) -> None:
@@ -109,5 +112,6 @@ class Simulator:
         await self.stop()
 
     def _url(self, name: str) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        host = self._hosts[name]
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self._ports[name]}"

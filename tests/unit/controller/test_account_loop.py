@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import itertools
+import re
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -10,13 +11,16 @@ from decimal import Decimal
 from typing import Any, cast
 
 import pytest
+from prometheus_client import generate_latest
 from tests.support.fakes import START_MS, FakeBot, FakeExchange, ManualClock, truth
 
 from accountsync.api import v1alpha1 as api
+from accountsync.controller import rights
 from accountsync.controller.account import HOUSEKEEPING, REQUESTED_AT, AccountLoop, Tools, Trigger
 from accountsync.controller.conditions import Failing
 from accountsync.controller.events import Events
 from accountsync.controller.kube import CONFLICT, Kube, KubeError
+from accountsync.controller.rights import Right, Rights
 from accountsync.controller.settings import Settings
 from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides
@@ -27,9 +31,9 @@ from accountsync.domain.confirm import Track
 from accountsync.domain.expected import ExpectedOrder
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Hold, Signal, Source
-from accountsync.errors import ExchangeUnobserved, Reason
+from accountsync.errors import ConfigurationError, ExchangeUnobserved, Reason
 from accountsync.observe import Failure
-from accountsync.report.metrics import Metrics
+from accountsync.report.metrics import AccountSeries, Metrics
 
 Body = dict[str, Any]
 TRACK = Track(Finding(Rule.MISSING_ORDER, "BTC/USDT:USDT", "1"), START_MS, START_MS, 0.0, 0, confirmed=True)
@@ -49,6 +53,7 @@ class FakeKube:
         self.told: list[tuple[str, str]] = []
         self.on_apply: deque[Callable[[], int]] = deque()
         self.on_read: deque[int] = deque()
+        self.grants = True
 
     def edit(self, *, annotations: Mapping[str, str] | None = None, **spec: Any) -> Body:
         """A person changes the account."""
@@ -81,6 +86,9 @@ class FakeKube:
         self.told.append((body["reason"], body["note"]))
         return "event"
 
+    async def may(self, _verb: str, _group: str, _resource: str, _namespace: str) -> bool:
+        return self.grants
+
     async def patch_event(self, _namespace: str, _name: str, _body: Body) -> None:
         pass
 
@@ -93,9 +101,13 @@ class FakeSides:
         self.clock = clock
         self.meanwhile: Callable[[], Awaitable[None]] = nothing
         self.agreeing = True
+        self.spare = True
         self.bot = FakeBot(truth(self.exchange, START_MS))
         self.tells_fills, self.tells_income = self.exchange.tells_fills, self.exchange.tells_income
         self.forgets_after_ms = self.exchange.forgets_after_ms
+
+    def on_pace(self, _uid: str) -> bool:
+        return self.spare
 
     async def of(self, _account: api.TradingAccount) -> tuple["FakeSides", FakeBot]:
         if self.agreeing:
@@ -164,11 +176,13 @@ class Stage:
         self.kube = FakeKube(account or body())
         self.sides = FakeSides(self.clock)
         self.metrics = Metrics(self.clock)
+        self.rights = Rights(self.kube)
         self.tools = Tools(
             settings=Settings(),
             kube=cast("Kube", self.kube),
+            rights=self.rights,
             sides=cast("Sides", self.sides),
-            events=Events(cast("Kube", self.kube), self.clock),
+            events=Events(cast("Kube", self.kube), self.rights, self.clock),
             metrics=self.metrics,
             shares=Shares(self.clock),
             clock=self.clock,
@@ -209,6 +223,11 @@ class Stage:
     @property
     def digest(self) -> str:
         return self.loop._state.holds[Source.POLICY].digest
+
+    def condition(self, kind: str) -> tuple[str, str] | None:
+        """Its status and reason, as last written."""
+        rows = [row for row in self.status["conditions"] if row["type"] == kind]
+        return (rows[0]["status"], rows[0]["reason"]) if rows else None
 
     def told(self, reason: str) -> list[str]:
         return [note for found, note in self.kube.told if found == reason]
@@ -305,6 +324,15 @@ def test_triggers_keep_a_distance_and_a_belief_a_third_of_the_interval(
     started = stage.loop._started = stage.clock.monotonic()
     stage.loop._triggers = triggers
     assert stage.loop._wake_at(started + 15) == started + spacing
+
+
+def test_a_belief_takes_no_request_weight_from_cycles_that_are_due(stage: Stage) -> None:
+    started = stage.loop._started = stage.clock.monotonic()
+    stage.sides.spare = False
+    stage.loop._triggers = {Trigger.BELIEF}
+    assert stage.loop._wake_at(started + 15) == started + 15
+    stage.loop._triggers = {Trigger.BELIEF, Trigger.PEOPLE}
+    assert stage.loop._wake_at(started + 15) == started + 1
 
 
 def test_no_trigger_puts_a_cycle_off(stage: Stage) -> None:
@@ -495,7 +523,7 @@ async def test_a_bug_in_one_cycle_is_counted_and_ends_nothing(stage: Stage) -> N
 
     stage.sides.meanwhile = bug
     series = stage.metrics.open("u-1", "trading", "alpha")
-    await stage.loop._guarded_turn(series, set())
+    await stage.loop._guarded(series, stage.loop._turn(series, set()))
     assert series.errors["internal"] == 1
 
 
@@ -529,3 +557,140 @@ async def test_an_account_that_can_be_judged_in_part_only_is_not_said_to_be_in_s
     for _ in range(4):
         await stage.turn()
     assert stage.status["sync"] == "OutOfSync"
+
+
+# --- what the alerts compare, and what is missing ------------------------------------------------------------------
+
+
+def series_of(stage: Stage) -> AccountSeries:
+    return stage.metrics.open("u-1", "trading", "alpha")
+
+
+async def test_the_specs_limits_are_shown(stage: Stage) -> None:
+    spec = {"state": {"configMap": {"name": "state"}}, "staleAfter": "90s"}
+    stage.edit(interval="20s", timeout="5s", alerts={"mismatchNotional": "250"}, bot=spec)
+    await stage.turn()
+    series = series_of(stage)
+    assert (series.belief_stale_after, series.patience, series.mismatch_limit) == (90, 45, Decimal(250))
+    stage.edit(alerts=None)
+    await stage.turn()
+    assert series.mismatch_limit is None
+
+
+async def test_an_invalid_spec_is_not_judged_in_time_before_long(stage: Stage) -> None:
+    await stage.turn()
+    series = series_of(stage)
+    assert series.judged_in_time(stage.clock.monotonic())
+    stage.edit(interval="never")
+    for _ in range(4):
+        await stage.turn()
+    assert series.judged_in_time(stage.clock.monotonic()) is False
+    assert series.belief_age(stage.clock.monotonic()) == 60
+
+
+async def test_a_new_account_with_an_invalid_spec_is_not_judged_in_time_either() -> None:
+    stage = Stage(body())
+    stage.edit(interval="never")
+    for _ in range(4):
+        await stage.turn()
+    assert series_of(stage).judged_in_time(stage.clock.monotonic()) is False
+
+
+async def test_what_is_known_of_the_credentials_follows_the_condition(stage: Stage) -> None:
+    series = series_of(stage)
+    assert series.credentials_valid is None
+    await stage.turn()
+    assert series.credentials_valid is True
+    stage.sides.exchange.script += [ConfigurationError(Reason.CREDENTIALS_REJECTED, "no")] * 2
+    await stage.turn()
+    assert series.credentials_valid is False
+    stage.edit(suspend=True)
+    await stage.turn()
+    assert series.credentials_valid is False, "nothing was read since"
+
+
+async def test_after_a_restart_the_stored_status_speaks_until_the_first_cycle(stage: Stage) -> None:
+    await stage.turn()
+    stage.edit(suspend=True, alerts={"mismatchNotional": "7"})
+    stage.metrics.forget("u-1")
+    loop = stage.another()
+    loop._fresh = False
+    running = asyncio.create_task(loop.run())
+    await asyncio.sleep(0)
+    text = shown(stage)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert "credentials_valid 1" in text
+    assert "mismatch_notional_limit 7" in text
+    assert not re.search(r"^\w+age_seconds ", text, re.MULTILINE), "it is suspended"
+
+
+def shown(stage: Stage) -> str:
+    """Names and values of all series, without labels."""
+    return re.sub(
+        r"\{.*\}", "", re.sub(r"\.0$", "", generate_latest(stage.metrics.registry).decode(), flags=re.MULTILINE)
+    )
+
+
+async def test_an_exchange_that_was_never_run_is_told_of_in_a_condition_and_one_event(stage: Stage) -> None:
+    stage.edit(exchange={"id": "bybit"})
+    for _ in range(3):
+        await stage.turn()
+    assert stage.condition("ExchangeUntested") == ("True", "NeverRun")
+    (note,) = stage.told("ExchangeUntested")
+    assert "bybit" in note
+    assert "Observe" in note
+
+
+@pytest.mark.parametrize("exchange", ["binanceusdm", "binanceusdn"])
+async def test_an_exchange_that_was_run_or_is_none_is_no_untested_one(stage: Stage, exchange: str) -> None:
+    stage.edit(exchange={"id": exchange})
+    await stage.turn()
+    assert stage.condition("ExchangeUntested") is None
+    assert stage.told("ExchangeUntested") == []
+
+
+async def test_a_right_that_is_missing_is_told_without_reading_anything(stage: Stage) -> None:
+    await stage.turn()
+    runs = series_of(stage).runs
+    stage.rights._missing.add(Right("watch", "secrets", "trading"))
+    await stage.loop._tell_rights(series_of(stage))
+    assert stage.condition("PermissionMissing") == ("True", "Forbidden")
+    (note,) = stage.told("PermissionMissing")
+    assert 'may not watch secrets in namespace "trading"' in note
+    assert series_of(stage).runs == runs
+    stage.rights._missing.clear()
+    await stage.loop._tell_rights(series_of(stage))
+    assert stage.condition("PermissionMissing") is None
+    assert stage.condition("Ready") == ("True", "Synced")
+
+
+async def test_a_right_of_another_namespace_is_none_of_its_business(stage: Stage) -> None:
+    stage.rights._missing.add(Right("watch", "secrets", "other"))
+    await stage.turn()
+    assert stage.condition("PermissionMissing") is None
+
+
+@pytest.mark.parametrize("suspended", [True, False])
+async def test_a_missing_right_is_told_of_an_account_that_is_not_read(stage: Stage, suspended: bool) -> None:
+    await stage.turn()
+    stage.edit(**({"suspend": True} if suspended else {"interval": "never"}))
+    await stage.turn()
+    stage.rights._missing.add(Right("watch", "secrets", "trading"))
+    await stage.loop._tell_rights(series_of(stage))
+    assert stage.condition("PermissionMissing") == ("True", "Forbidden")
+    assert stage.condition("Ready") == (("True", "Suspended") if suspended else ("False", "SpecInvalid"))
+
+
+async def test_a_status_that_may_not_be_written_is_a_missing_right(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rights, "SURE_AFTER", 0)
+    stage.kube.grants = False
+    stage.kube.on_apply.extend([lambda: 403] * 6)
+    await stage.turn()
+    await asyncio.sleep(0)
+    assert stage.rights.missing("trading").startswith("the operator may not patch tradingaccounts/status in namespace")
+    assert 'status_writes_total{result="error"} 6.0' in generate_latest(stage.metrics.registry).decode()
+    await stage.turn()
+    assert stage.rights.missing("trading") == "", "it was written"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from accountsync.api.v1alpha1 import Condition, Sync
-from accountsync.controller.conditions import SPEC_REASONS, Failing, Outlook, conditions
+from accountsync.controller.conditions import SPEC_REASONS, Failing, Outlook, conditions, gist
 from accountsync.errors import CREDENTIAL_REASONS, Reason
 from accountsync.observe import Failure
 
@@ -223,6 +223,30 @@ def test_a_hold_is_told_of_whatever_else_is_wrong(outlook: Outlook) -> None:
 def test_an_account_that_is_not_known_says_which_side_is_missing() -> None:
     assert said(now(replace(exchange(AWAY), sync=Sync.UNKNOWN))["InSync"]) == ("Unknown", "ExchangeUnreachable")
     assert said(now(replace(bot(SILENT), sync=Sync.UNKNOWN))["InSync"]) == ("Unknown", "BotUnreachable")
+
+
+# --- what is there only while it is so ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outlook", [GOOD, Outlook(), Outlook(suspended=True), replace(GOOD, invalid=INVALID)])
+def test_an_exchange_that_was_never_run_is_told_of_whatever_else_is_so(outlook: Outlook) -> None:
+    row = now(replace(outlook, untested="bybit"))["ExchangeUntested"]
+    assert said(row) == ("True", "NeverRun")
+    assert row.message.startswith("bybit is read through ccxt's unified calls, which were never run against it")
+    assert "ExchangeUntested" not in now(outlook)
+
+
+def test_a_right_that_is_missing_is_told_as_long_as_it_is() -> None:
+    lacking = replace(GOOD, missing='the operator may not watch secrets in namespace "a": bind it there')
+    row = now(lacking)["PermissionMissing"]
+    assert (*said(row), row.message) == ("True", "Forbidden", lacking.missing)
+    assert said(now(lacking)["Ready"]) == ("True", "Synced"), "it works without, only later"
+    assert "PermissionMissing" not in after(lacking, GOOD)
+
+
+def test_another_right_that_is_missing_is_another_message_to_write() -> None:
+    one, two = (now(replace(GOOD, missing=text))["PermissionMissing"] for text in ("watch", "watch, create"))
+    assert gist(one) != gist(two)
 
 
 # --- how they are written ------------------------------------------------------------------------------------------

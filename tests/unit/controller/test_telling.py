@@ -11,6 +11,7 @@ from tests.support.fakes import ManualClock
 from accountsync.api.v1alpha1 import Condition, TradingAccountStatus
 from accountsync.controller.events import NOTE_CAP, SERIES_SECONDS, Events
 from accountsync.controller.kube import Kube, KubeError
+from accountsync.controller.rights import Rights
 from accountsync.controller.telling import summary, tell_all
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.confirm import Outcome
@@ -31,6 +32,9 @@ class Recorder:
         self.patched: list[tuple[str, int]] = []
         self.failing: int | None = None
 
+    async def may(self, _verb: str, _group: str, _resource: str, _namespace: str) -> bool:
+        return False
+
     async def create_event(self, namespace: str, body: dict[str, Any]) -> str:
         assert namespace == body["metadata"]["namespace"] == "trading"
         if self.failing is not None:
@@ -50,7 +54,7 @@ class Told:
     def __init__(self) -> None:
         self.kube = Recorder()
         self.clock = ManualClock()
-        self.events = Events(cast("Kube", self.kube), self.clock)
+        self.events = Events(cast("Kube", self.kube), Rights(self.kube), self.clock)
 
     async def all(
         self,
