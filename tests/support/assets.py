@@ -1,41 +1,31 @@
 """Finds etcd, kube-apiserver and kubectl for a real control plane: `python -m tests.support.assets`.
 
-In this order, and the first that has all three wins:
-
-1. the folder that KUBEBUILDER_ASSETS names (if it is set, nothing else is tried);
-2. the cache, $XDG_CACHE_HOME/accountsync/k8s/VERSION-OS-ARCH (by default under ~/.cache);
-3. the official envtest archive, refused unless its SHA-512 is the one in envtest.sha512;
-4. a build from source with Go (see go_build.py).
-
-3 and 4 fill the cache: in a folder beside it, under a lock, renamed into place when complete, so that an
-interrupted run leaves nothing half usable. ACCOUNTSYNC_K8S_VERSION chooses another Kubernetes version.
+KUBEBUILDER_ASSETS may name a folder that has them. Otherwise they come from the cache, which is filled from the
+official envtest archive or by a build from source with Go (see cache.py, archives.py and go_build.py).
+ACCOUNTSYNC_K8S_VERSION chooses another Kubernetes version. A cold build of all three takes 3 to 7 minutes on
+two cores, and about 4 GB of disk while it lasts.
 """
 
-import contextlib
-import fcntl
 import os
-import platform
 import re
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support import envtest_archive, go_build
-from tests.support.progress import say
+from tests.support import cache, go_build
+from tests.support.archives import Archive
 
 DEFAULT_VERSION = "1.36.2"
-PROGRAMS = envtest_archive.PROGRAMS
-PLATFORMS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
+ARCHIVE = Archive(
+    "https://github.com/kubernetes-sigs/controller-tools/releases/download",
+    "envtest-v{version}/envtest-v{version}-{host}.tar.gz",
+    PROGRAMS,
+    Path(__file__).with_name("envtest.sha512"),
+)
 
-Provider = Callable[[str, str, Path], None]
-"""Puts the programs of (version, platform) into a folder; OSError or RuntimeError says why it cannot."""
-
-
-class AssetsError(RuntimeError):
-    """The programs are nowhere and could not be had; the message lists what was tried and why it failed."""
+AssetsError = cache.AssetsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,99 +50,44 @@ class Assets:
         return self.folder / "kubectl"
 
 
-PROVIDERS: Mapping[str, Provider] = {
-    "the official envtest archive": envtest_archive.provide,
-    "a build from source with Go": go_build.provide,
+def _build(version: str, host: str, folder: Path) -> None:
+    go_build.ETCD.provide(version, host, folder)
+    go_build.CONTROL_PLANE.provide(version, host, folder)
+
+
+PROVIDERS: Mapping[str, cache.Provider] = {
+    "the official envtest archive": ARCHIVE.provide,
+    "a build from source with Go": _build,
 }
 
 
-def find(environ: Mapping[str, str] = os.environ, providers: Mapping[str, Provider] = PROVIDERS) -> Assets:
+def find(environ: Mapping[str, str] = os.environ, providers: Mapping[str, cache.Provider] = PROVIDERS) -> Assets:
     """The programs, fetched or built if need be, which can take minutes.
 
     Raises AssetsError.
     """
-    if named := environ.get("KUBEBUILDER_ASSETS"):
-        return _named(Path(named))
-    version, host = _version(environ), _host()
-    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "accountsync" / "k8s"
-    target = cache / f"{version}-{host}"
-    if not _missing(target):
-        return Assets(target)
-    cache.mkdir(parents=True, exist_ok=True)
-    with _lock(cache / f"{target.name}.lock"):
-        if _missing(target):  # or else another run has filled it meanwhile
-            _fill(target, version, host, providers)
-    return Assets(target)
+    return Assets(*cache.find(tool(environ, providers), environ=environ))
 
 
-def _named(folder: Path) -> Assets:
-    if missing := _missing(folder):
-        raise AssetsError(
-            f"KUBEBUILDER_ASSETS is {folder}, which has no executable {', '.join(missing)}: "
-            "name a folder with all three, or unset it"
-        )
-    return Assets(folder)
-
-
-def _version(environ: Mapping[str, str]) -> str:
-    wanted = environ.get("ACCOUNTSYNC_K8S_VERSION") or DEFAULT_VERSION
-    version = wanted.removeprefix("v")
-    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        raise AssetsError(f"ACCOUNTSYNC_K8S_VERSION is {wanted!r}, expected something like {DEFAULT_VERSION}")
-    return version
-
-
-def _host() -> str:
-    system, machine = platform.system().lower(), platform.machine().lower()
-    if system not in {"linux", "darwin"} or machine not in PLATFORMS:
-        raise AssetsError(
-            f"there is no control plane for {system} on {machine}: Linux and macOS on amd64 or arm64 have one"
-        )
-    return f"{system}-{PLATFORMS[machine]}"
-
-
-def _missing(folder: Path) -> Sequence[str]:
-    return [name for name in PROGRAMS if not os.access(folder / name, os.X_OK)]
-
-
-def _fill(target: Path, version: str, host: str, providers: Mapping[str, Provider]) -> None:
-    for left in target.parent.glob(f".{target.name}.*"):  # of a run that was killed: we hold the lock
-        shutil.rmtree(left, ignore_errors=True)
-    failures = []
-    for name, provide in providers.items():
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            programs = work / "programs"
-            programs.mkdir()
-            provide(version, host, programs)
-            if missing := _missing(programs):
-                raise RuntimeError(f"it has no {', '.join(missing)}")  # noqa: TRY301
-            shutil.rmtree(target, ignore_errors=True)  # incomplete, or we would not be here
-            programs.rename(target)
-        except (OSError, RuntimeError) as error:
-            failures.append(f"{name}: {error}")
-            say(f"not {name}: {error}")
-        else:
-            say(f"Kubernetes {version} is in {target}, from {name}")
-            return
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    raise AssetsError(
-        f"Kubernetes {version} for {host} could not be had:\n"
-        + "\n".join(f"  - {failure}" for failure in failures)
-        + "\nSet KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl, or mend one of these."
+def tool(environ: Mapping[str, str] = os.environ, providers: Mapping[str, cache.Provider] = PROVIDERS) -> cache.Tool:
+    """The three programs as one tool of the cache."""
+    return cache.Tool(
+        name="k8s",
+        version=version(environ),
+        programs=dict(zip(PROGRAMS, ("--version", "--version", "version --client"), strict=True)),
+        fits=r"\bv?\d+\.\d+\.\d+",
+        providers=providers,
+        named_by="KUBEBUILDER_ASSETS",
     )
 
 
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another run is fetching or building the control plane: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def version(environ: Mapping[str, str] = os.environ) -> str:
+    """The Kubernetes version that tests run against."""
+    wanted = environ.get("ACCOUNTSYNC_K8S_VERSION") or DEFAULT_VERSION
+    chosen = wanted.removeprefix("v")
+    if not re.fullmatch(r"\d+\.\d+\.\d+", chosen):
+        raise AssetsError(f"ACCOUNTSYNC_K8S_VERSION is {wanted!r}, expected something like {DEFAULT_VERSION}")
+    return chosen
 
 
 def main() -> None:

