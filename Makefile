@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo drill test lint crds docs cluster simulate simulate-mutants bench bench-detect lock clean
+.PHONY: help demo drill test lint crds docs chart alerts page e2e cluster simulate simulate-mutants bench bench-detect lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,22 +29,38 @@ cluster: $(READY) ## a real Kubernetes API server to play with; prints its KUBEC
 	@$(BIN)/python -m tests.support.controlplane
 
 test: lint ## everything that a change must pass
-	@$(BIN)/python -m tests.support.assets
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tests.support.tools prometheus alertmanager
+	@$(BIN)/python -m pytest -m "not lint"
 
-lint: $(READY) ## ruff, mypy, import contracts, generated files up to date
+lint: $(READY) ## ruff, mypy, import contracts, generated files up to date; the chart by Helm 3 and 4, kube-score, a real API server
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/accountsync crds --check crds
 	@$(BIN)/accountsync docs --check docs
+	@$(BIN)/python -m tests.support.tools k8s helm3 helm4 kube-score monitoring-crds
+	@$(BIN)/python -m tools.chart --check
+	@$(BIN)/python -m pytest -q -m lint tests/chart
 
 crds: $(READY) ## write the CRDs from the models into crds/
 	@$(BIN)/accountsync crds --write crds
 
 docs: $(READY) ## write the generated pages into docs/
 	@$(BIN)/accountsync docs --write docs
+
+chart: $(READY) ## write the chart's generated files and deploy/install.yaml
+	@$(BIN)/python -m tools.chart --write
+
+alerts: $(READY) ## promtool: check the rules, and unit tests for each alert
+	@$(BIN)/python -m tests.support.tools prometheus
+	@$(BIN)/python -m pytest tests/alerts
+
+page: $(READY) ## drift, a real Prometheus, a real Alertmanager, one page, at a tenth of the real times
+	@$(BIN)/python -m tests.page
+
+e2e: $(READY) ## the image, the chart and an account on a real node: KUBECONFIG, kind, or a node of its own (needs root)
+	@$(BIN)/python -m tests.e2e
 
 simulate: $(READY) ## the seeded simulation of the judgement: SEEDS=2000 worlds, or one of them, told: SEED=1234
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000) --first $(or $(FIRST),0))
@@ -64,6 +80,7 @@ lock: $(READY) ## resolve the dependencies anew and write requirements/
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml --group dev -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group bench -o requirements/bench.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group go -o requirements/go.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group build -o requirements/build.txt
 
 clean: ## remove the virtual environment and what tools left (not the cache of built binaries)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+import yaml
 from tests.support.controlplane import ControlPlane
 from tests.support.running import ROOT, until
 
@@ -64,11 +65,18 @@ class Api:
         return self("PATCH", f"{path}?fieldManager=test&force=true", body, "application/apply-patch+yaml")
 
 
+def permissions() -> list[Body]:
+    """The documents of deploy/install.yaml that say who the operator is and what it may do: all that works here."""
+    kinds = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    documents = yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text())
+    return [document for document in documents if document["kind"] in kinds]
+
+
 def install(plane: ControlPlane) -> None:
     """CRDs and the operator's own RBAC."""
     plane.kubectl("apply", "--server-side", f"--filename={ROOT / 'crds'}")
     until(lambda: plane.kubectl("get", "--raw", f"{GROUP}/tradingaccounts", check=False), "an established CRD")
-    plane.kubectl("apply", f"--filename={ROOT / 'deploy' / 'rbac.yaml'}")
+    plane.kubectl("apply", "--filename=-", input=yaml.safe_dump_all(permissions()))
 
 
 def belief(
