@@ -60,7 +60,8 @@ class ControlPlane:
 
     Everything is in `folder`, a temporary folder of mode 0700. Both programs and the folder are gone after
     `stop`, and also after this process was killed (see guard.py). With `audit`, each request is logged at
-    Metadata level to `audit_log`; read it with `audit_events`.
+    Metadata level to `audit_log`; read it with `audit_events`. `address` is one of this machine's, by which pods of a
+    node reach it too (see node.py).
     """
 
     programs: assets.Assets
@@ -70,7 +71,7 @@ class ControlPlane:
     kubeconfig: Path
     """Of an administrator (group system:masters)."""
     url: str
-    """https://127.0.0.1:PORT."""
+    """https://ADDRESS:PORT."""
     ca_file: Path
     """The certificate authority that vouches for `url`, and for nothing else."""
     admin_token: str
@@ -85,11 +86,13 @@ class ControlPlane:
         programs: assets.Assets | None = None,
         apiserver_arguments: Sequence[str] = (),
         ports: Callable[[], int] | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
         self.audit = audit
         self._given = programs
         self.apiserver_arguments = apiserver_arguments
         self.ports = ports or free_port
+        self.address = address
         self._guards: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -203,7 +206,7 @@ class ControlPlane:
     def _start_apiserver(self, etcd_url: str) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             port = self.ports()
-            self.url = f"https://127.0.0.1:{port}"
+            self.url = f"https://{self.address}:{port}"
             self._run("kube-apiserver", self._apiserver_command(etcd_url, port))
             try:
                 self._await_ready()
@@ -224,8 +227,8 @@ class ControlPlane:
         return [
             f"{self.programs.kube_apiserver}",
             f"--etcd-servers={etcd_url}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={self.address}",
+            f"--advertise-address={self.address}",
             f"--secure-port={port}",
             f"--cert-dir={folder}/tls",  # the API server makes its own certificate there
             f"--token-auth-file={folder}/tokens.csv",

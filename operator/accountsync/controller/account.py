@@ -190,7 +190,7 @@ class AccountLoop:
                 series.recount(self._state.tracks, self._tools.clock.monotonic())
 
     def _wake_at(self, due: float) -> float:
-        """Triggers come at most every second; a changed belief costs request weight, so it waits longer, and for spare."""
+        """Triggers come at most every second; a changed belief waits for longer, and for weight to spare."""
         if not self._triggers:
             return due
         spacing = MINIMUM_SPACING
