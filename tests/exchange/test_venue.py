@@ -90,6 +90,13 @@ async def test_a_venue_is_one_of_its_kind(venues: Venues, sim: Simulator) -> Non
     assert len(list(venues)) == 3
 
 
+async def test_each_exchange_has_one_budget_to_show_and_it_is_the_fullest(venues: Venues) -> None:
+    live, test = venues.get("binanceusdm"), venues.get("binanceusdm", sandbox=True)
+    assert live.budget.limit
+    with test.budget.reserve(300), live.budget.reserve(200):
+        assert list(venues.budgets()) == [("binanceusdm", "default", 300, test.budget.limit)]
+
+
 async def test_closing_in_the_middle_of_a_load_is_clean(sim: Simulator) -> None:
     venues = Venues(endpoints=LOOPBACK)
     venue = venues.get("binanceusdm", endpoint=sim.url)

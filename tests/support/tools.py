@@ -1,8 +1,8 @@
 """Finds the third-party programs that tests use: `python -m tests.support.tools [NAME ...]` fetches and prints.
 
 cache.py says where a tool is looked for; ACCOUNTSYNC_TOOLS_HELM3 and so on name a folder of one's own. A version
-here is the one that is fetched or built. Debian's package of Prometheus or Alertmanager may be older (Debian 12
-has 2.42 and 0.25), so tests must not ask more of them than that. Built from source they have no web pages, and
+here is the one that is fetched or built. Debian's package of Prometheus may be older (Debian 12 has 2.42), so tests
+must not ask more of it than that. Built from source they have no web pages, and
 Prometheus finds no targets but static ones, files, HTTP and Kubernetes. For kube-score and the node's programs
 no published archive is taken, since no checksum of one could be vouched for here.
 """
@@ -42,17 +42,18 @@ def _helm(major: int, version: str, stamps: tuple[str, ...] = ()) -> Tool:
 def _of_prometheus(
     name: str,
     version: str,
-    debian: Package,
+    programs: tuple[str, ...],
+    debian: Package | None = None,
     tags: str = "",
     added: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Tool:
-    module, programs = f"github.com/prometheus/{name}", tuple(debian.programs)
+    module = f"github.com/prometheus/{name}"
     path = f"{name}/releases/download/v{{version}}/{name}-{{version}}.{{host}}.tar.gz"
     packages = tuple(f"{module}/cmd/{program}" for program in programs)
     stamps = ("github.com/prometheus/common/version.Version={version}",)
     providers: dict[str, Provider] = {
         BY_ARCHIVE: Archive("https://github.com/prometheus", path, programs).provide,
-        BY_DEBIAN: debian.provide,
+        **({BY_DEBIAN: debian.provide} if debian else {}),
         BY_GO: GoBuild(name, packages, 4 << 10, stamps, tags, added=added).provide,
     }
     fits = rf"^(?:{'|'.join(programs)}), version (?:2\.[4-9]|3\.|0\.[2-9])\d"
@@ -80,15 +81,15 @@ _TOOLS = (
     _of_prometheus(
         "prometheus",
         "3.15.0",
+        ("prometheus", "promtool"),
         Package("prometheus", {"prometheus": "usr/bin/prometheus", "promtool": "usr/bin/promtool"}),
         tags="remove_all_sd,enable_kubernetes_sd",  # the clouds' clients are most of what there is to compile
     ),
+    # Debian's Alertmanager starts only where it is installed: it wants its templates under /usr/share.
     _of_prometheus(
         "alertmanager",
         "0.34.1",
-        Package(
-            "prometheus-alertmanager", {"alertmanager": "usr/bin/prometheus-alertmanager", "amtool": "usr/bin/amtool"}
-        ),
+        ("alertmanager", "amtool"),
         added={
             "github.com/prometheus/alertmanager": {"ui/app/dist/index.html": "<!doctype html><title>No pages</title>\n"}
         },

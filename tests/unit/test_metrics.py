@@ -465,6 +465,14 @@ def test_a_finding_of_before_a_restart_is_counted_within_a_minute(scraped: Scrap
     assert counted(scraped) == 1
 
 
+def test_nothing_of_a_suspended_account_is_counted_on(scraped: Scraped) -> None:
+    scraped.record(finding())
+    scraped.series.suspended = True
+    scraped.clock.advance(3 * RECOUNT_AFTER)
+    scraped.series.recount(tracks([finding()]), scraped.clock.monotonic())
+    assert counted(scraped) == 1
+
+
 # --- ages ----------------------------------------------------------------------------------------------------------
 
 AGES = ("grinder_account_sync_age_seconds", "grinder_reconcile_last_snapshot_age_seconds")

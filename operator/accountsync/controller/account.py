@@ -156,8 +156,7 @@ class AccountLoop:
         """Cycle until the account is gone."""
         self._log.info("ReconciliationLoop started")
         series = self._tools.metrics.open(self.uid, self.namespace, self.name)
-        self._expect(series, self._parsed_spec(self.body)[0])
-        series.credentials_valid = _credentials_valid(self.body.get("status"))
+        await self._guarded(series, self._begin(series))
         due = self._tools.clock.monotonic() if self._fresh else self._next_due()
         try:
             while True:
@@ -178,6 +177,14 @@ class AccountLoop:
             self._tools.sides.forget(self.uid)
             if self._tools.evidence is not None:
                 self._tools.evidence.forget(f"{self.namespace}/{self.name}")
+
+    async def _begin(self, series: AccountSeries) -> None:
+        """Let the series show what stood before a restart, so that no alert resolves before the first cycle."""
+        account, _ = self._parsed(self.body)
+        self._expect(series, account)
+        series.since = self._aged_from
+        series.credentials_valid = _credentials_valid(self.body.get("status"))
+        series.stand(self._state.tracks, self._state.holds)
 
     async def _sleep_until(self, due: float, series: AccountSeries) -> None:
         """Wait for the next cycle or a trigger; long intervals still count standing findings every minute."""

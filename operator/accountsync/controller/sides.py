@@ -175,9 +175,7 @@ class Sides:
 
     def budgets(self) -> Iterable[tuple[str, str, int, int]]:
         """Request weight of each exchange in use: (exchange, egress, used, limit)."""
-        for venue in self._venues:
-            if venue.budget.limit is not None:
-                yield venue.exchange_id, self._venues.egress or "default", venue.budget.used, venue.budget.limit
+        return self._venues.budgets()
 
     async def close(self) -> None:
         """Close all connections."""

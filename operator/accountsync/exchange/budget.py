@@ -47,6 +47,11 @@ class WeightBudget:
         return max(self._reported, self._counted) + self._pending
 
     @property
+    def fullness(self) -> float:
+        """Used weight as a share of the limit; 0 where that is not known."""
+        return self.used / self.limit if self.limit else 0.0
+
+    @property
     def on_pace(self) -> bool:
         """Whether so little of the minute's weight is used that, going on like this, some is left at its end.
 

@@ -7,7 +7,7 @@ changes: it costs kilobytes and microseconds where a new one costs a quarter of 
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -238,6 +238,17 @@ class Venues:
 
     def __iter__(self) -> Iterator[Venue]:
         return iter(tuple(self._venues.values()))
+
+    def budgets(self) -> Iterable[tuple[str, str, int, int]]:
+        """Weight used and its limit for each exchange in use and way out: of its venues the fullest one's."""
+        fullest: dict[str, WeightBudget] = {}
+        for venue in self:
+            budget = venue.budget
+            if budget.limit and budget.fullness >= fullest.setdefault(venue.exchange_id, budget).fullness:
+                fullest[venue.exchange_id] = budget
+        for exchange_id, budget in fullest.items():
+            assert budget.limit is not None
+            yield exchange_id, self.egress or "default", budget.used, budget.limit
 
     async def close(self) -> None:
         """Close every venue."""

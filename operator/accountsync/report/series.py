@@ -106,6 +106,8 @@ class AccountSeries:
 
     def recount(self, tracks: Tracks, monotonic: float) -> None:
         """Advance them at least every minute while a confirmed finding stands, so that increase() sees it."""
+        if self.suspended:
+            return
         confirmed = {track.finding.key: track.finding for track in tracks.values() if track.confirmed}
         self.counted = {key: at for key, at in self.counted.items() if key in confirmed}
         due = [

@@ -625,6 +625,21 @@ async def test_after_a_restart_the_stored_status_speaks_until_the_first_cycle(st
     assert not re.search(r"^\w+age_seconds ", text, re.MULTILINE), "it is suspended"
 
 
+async def test_after_a_restart_drift_and_holds_stand_in_the_metrics_before_the_first_cycle(stage: Stage) -> None:
+    await stage.drift()
+    stage.metrics.forget("u-1")
+    loop = stage.another()
+    loop._fresh = False
+    running = asyncio.create_task(loop.run())
+    await asyncio.sleep(0)
+    series = series_of(stage)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert series.runs == 0
+    assert series.standing.total() == 1
+    assert series.held == {Source.POLICY}
+
+
 def shown(stage: Stage) -> str:
     """Names and values of all series, without labels."""
     return re.sub(
