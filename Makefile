@@ -30,7 +30,7 @@ cluster: $(READY) ## a real Kubernetes API server to play with; prints its KUBEC
 
 test: lint ## everything that a change must pass
 	@$(BIN)/python -m tests.support.tools prometheus alertmanager
-	@$(BIN)/python -m pytest -m "not lint"
+	@$(BIN)/python -m tests
 
 lint: $(READY) ## ruff, mypy, import contracts, generated files up to date; the chart by Helm 3 and 4, kube-score, a real API server
 	@$(BIN)/ruff check --quiet .
