@@ -70,7 +70,7 @@ def test_it_is_on_pace_while_the_share_used_is_no_more_than_the_share_of_the_min
     clock = HandClock()
     budget = WeightBudget("x", clock, limit=100)
     assert budget.on_pace
-    spend(budget, 40)
+    spend(budget, 30)
     assert not budget.on_pace
     clock.pass_(29)
     assert not budget.on_pace

@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+import urllib.error
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Self
 
 import pytest
 from tests.support.controlplane import ControlPlane
-from tests.support.running import Operator, Program, accountsync, until
+from tests.support.running import Operator, until
 from tests.support.stage import Body, HttpBot, Stage, belief, find_condition, open_account, permissions
 
 from accountsync.simulator.thread import SimulatorThread
@@ -298,9 +299,9 @@ def test_a_namespace_that_has_not_let_the_operator_in_is_told_so_and_harms_no_ot
 
 
 Judgement = tuple[dict[str, bool], bool]
-FATAL = {"list", "watch"}
+FOLLOWING = {"list", "watch"}
 """Verbs on TradingAccounts without which there is nothing to do."""
-LASTING = [grant for grant in GRANTS if grant.resource != "tradingaccounts" or grant.verb not in FATAL]
+LASTING = [grant for grant in GRANTS if grant.resource != "tradingaccounts" or grant.verb not in FOLLOWING]
 
 
 def said(tenant: Tenant, operator: Operator, text: str) -> bool:
@@ -367,16 +368,26 @@ def test_without_a_verb_something_stops_and_the_rest_goes_on(
 
 
 @pytest.mark.parametrize("grant", [grant for grant in GRANTS if grant not in LASTING], ids=str)
-def test_without_a_verb_on_accounts_it_ends_with_a_line_that_names_it(cluster: ControlPlane, grant: Grant) -> None:
+def test_without_a_verb_on_accounts_it_waits_for_it_and_names_it(cluster: ControlPlane, grant: Grant) -> None:
     namespace = f"rbac-no-{grant.verb}"
     bind(Stage(cluster, namespace, "http://127.0.0.1:1"), without(grant))
     kubeconfig = cluster.kubeconfig_for_service_account(namespace, "operator")
-    for options, where in (([], "the cluster"), ([f"--namespace={namespace}"], f'namespace "{namespace}"')):
-        command = accountsync("operator", "--host=127.0.0.1", "--port=0", *options)
-        with Program(command, {"KUBECONFIG": str(kubeconfig)}) as operator:
-            assert operator.process.wait(60) == 1
+    for options, label, where in (
+        ([], "*", "the cluster"),
+        ([f"--namespace={namespace}"], namespace, f'namespace "{namespace}"'),
+    ):
         why = f"the operator may not {grant.verb} tradingaccounts in {where}: bind ClusterRole accountsync"
-        assert operator.output.splitlines()[-1] == f"Error: {why}"
+        with Operator(kubeconfig, *options) as operator:
+            said = json.loads(operator.await_line("may not"))
+            assert (said["level"], said["namespace"]) == ("error", label)
+            assert said["event"].startswith(why)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                operator.get("/readyz")
+            with refused.value as answer:
+                assert (answer.code, answer.read().decode()) == (503, f"{why}\n")
+            assert operator.get("/livez") == "ok\n"
+            assert operator.metrics()[f'accountsync_namespace_followed{{namespace="{label}"}}'] == 0
+        assert operator.process.returncode == 0, "told to stop, it stops"
         assert "Traceback" not in operator.output
 
 

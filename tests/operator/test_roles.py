@@ -44,7 +44,7 @@ def asked(cluster: ControlPlane, user: str) -> set[tuple[str, str, str, int]]:
     """(verb, resource, namespace, HTTP status) of all requests of `user`."""
     found = set()
     for event in cluster.audit_events():
-        if event["user"]["username"] == user and event["stage"] == "ResponseComplete":
+        if event["user"].get("username") == user and event["stage"] == "ResponseComplete":
             about = event.get("objectRef", {})
             status = event["responseStatus"]["code"]
             found.add((event["verb"], about.get("resource", ""), about.get("namespace", ""), status))
@@ -66,6 +66,7 @@ def test_roles_in_the_listed_namespaces_are_enough_and_one_that_lacks_its_role_i
         for stage in (home, other):
             stage.await_status("one", lambda s: s.get("sync") == "InSync", "account of a namespace with a Role")
             assert find_condition(stage.status("one"), "PermissionMissing") == {}
+        operator.await_line("may not")
         said = [json.loads(line) for line in operator.lines if "may not" in line]
         assert [(line["namespace"], line["level"]) for line in said] == [(closed.namespace, "error")]
         where = f'in namespace "{closed.namespace}"'

@@ -209,7 +209,7 @@ MUTANTS = {
     ),
     "a refused snapshot is a fresh one": (
         "report/series.py",
-        "self._since(self.good_at, monotonic)",
+        "self._since(self.since, self.good_at, monotonic)",
         "0.0",
         "d",
     ),

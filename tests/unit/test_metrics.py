@@ -612,3 +612,12 @@ def test_a_limit_is_shown_where_one_is_set(scraped: Scraped) -> None:
     assert scraped.value("accountsync_mismatch_notional_limit") is None
     scraped.series.mismatch_limit = Decimal("1000.5")
     assert scraped.value("accountsync_mismatch_notional_limit") == 1000.5
+
+
+# --- what is followed ----------------------------------------------------------------------------------------------
+
+
+def test_each_namespace_shows_whether_it_is_followed(scraped: Scraped) -> None:
+    scraped.metrics.followed = lambda: {"trading": True, "closed": False}
+    assert 'accountsync_namespace_followed{namespace="trading"} 1.0' in scraped.text()
+    assert 'accountsync_namespace_followed{namespace="closed"} 0.0' in scraped.text()

@@ -135,6 +135,9 @@ class Watermarks(StatusPart):
     snapshot: Annotated[int, INT64] | None = None
     """Time of the newest accepted snapshot in Unix milliseconds; an older one is refused."""
 
+    belief: Annotated[int, INT64] | None = None
+    """The asOf of the last belief that counted, in Unix milliseconds, as of when the status was written."""
+
     fills: Annotated[int, INT64] | None = None
     """Exchange time, in Unix milliseconds, up to which every fill was attributed; reading goes on from there."""
 

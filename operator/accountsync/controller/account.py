@@ -26,6 +26,7 @@ from accountsync.controller.settings import Settings
 from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides, explained
 from accountsync.controller.telling import RESUME, summary, tell_all
+from accountsync.controller.trouble import place_of
 from accountsync.cycle import Cycle, State, idle, run
 from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.decide import Decision, Wishes
@@ -108,7 +109,11 @@ class AccountLoop:
         self._written = ""
         self._summed_at = float("-inf")
         self._written_at = float("-inf")
-        self._aged_from = tools.clock.monotonic()
+        self._aged_from = self._unbelieved_from = tools.clock.monotonic()
+        """From when on it has had no snapshot, and no belief."""
+        self._believed: int | None = None
+        """Unix ms of the as-of time of the last belief that counted."""
+        self._told_unwritable = False
 
     # --- what wakes it -----------------------------------------------------------------------------------------------
 
@@ -157,7 +162,7 @@ class AccountLoop:
         self._log.info("ReconciliationLoop started")
         series = self._tools.metrics.open(self.uid, self.namespace, self.name)
         await self._guarded(series, self._begin(series))
-        due = self._tools.clock.monotonic() if self._fresh else self._next_due()
+        due = self._tools.clock.monotonic() if self._fresh else self._first_due()
         try:
             while True:
                 await self._sleep_until(due, series)
@@ -182,7 +187,7 @@ class AccountLoop:
         """Let the series show what stood before a restart, so that no alert resolves before the first cycle."""
         account, _ = self._parsed(self.body)
         self._expect(series, account)
-        series.since = self._aged_from
+        series.since, series.belief_since = self._aged_from, self._unbelieved_from
         series.credentials_valid = _credentials_valid(self.body.get("status"))
         series.stand(self._state.tracks, self._state.holds)
 
@@ -210,10 +215,21 @@ class AccountLoop:
     def _next_due(self) -> float:
         """The next tick of this account's own phase, so that accounts spread over the interval."""
         interval = self._interval()
-        phase = int(hashlib.sha256(self.uid.encode()).hexdigest()[:8], 16) / 2**32 * interval
         now = self._tools.clock.monotonic()
-        wait = interval - (now - phase) % interval
+        wait = interval - (now - self._phase() * interval) % interval
         return now + (min(wait, HOUSEKEEPING) if self._unwritten else wait)
+
+    def _first_due(self) -> float:
+        """After a restart: the next tick, or sooner, by its phase too, where the operator was away for long."""
+        now, interval = self._tools.clock.monotonic(), self._interval()
+        due = self._next_due()
+        if now - self._aged_from <= 2 * interval:
+            return due
+        return min(due, now + self._phase() * min(interval, HOUSEKEEPING))
+
+    def _phase(self) -> float:
+        """A share of the interval that is this account's own, from 0 to 1."""
+        return int(hashlib.sha256(self.uid.encode()).hexdigest()[:8], 16) / 2**32
 
     def _interval(self) -> float:
         try:
@@ -227,14 +243,8 @@ class AccountLoop:
         except (Gone, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug in one cycle must not end the loop
-            # The text and locals of an unknown error may hold what must not be logged; its place may not.
-            place = "?"
-            trace = error.__traceback__
-            while trace is not None:
-                place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"
-                trace = trace.tb_next
             series.errors[Reason.INTERNAL.label] += 1
-            self._log.error("cycle failed", error=type(error).__name__, place=place)
+            self._log.error("cycle failed", error=type(error).__name__, place=place_of(error))
 
     async def _turn(self, series: AccountSeries, triggers: set[Trigger]) -> None:
         tools = self._tools
@@ -245,8 +255,8 @@ class AccountLoop:
         base = self._base(account, invalid)
         wishes = self._wishes(account, self._judged)
         if series.suspended:
-            self._aged_from = tools.clock.monotonic()
-        series.since = self._aged_from
+            self._aged_from = self._unbelieved_from = tools.clock.monotonic()
+        series.since, series.belief_since = self._aged_from, self._unbelieved_from
         if account is None or series.suspended:
             followed = self._follow(idle(self._state, policy, wishes, tools.clock), series, wishes)
             await self._report(followed, base, series, handled=True)
@@ -287,7 +297,8 @@ class AccountLoop:
         """Write what the operator may not do, without reading anything."""
         account, invalid = self._parsed(self.body)
         if not self._status.conditions:
-            return  # the first report tells it too
+            await self._tell_unwritable()
+            return  # the first report tells the rest too
         self._judged = self.body
         policy = _policy(account.spec) if account else Policy()
         wishes = self._wishes(account, self._judged)
@@ -318,6 +329,7 @@ class AccountLoop:
             observed=self._observed,
             untested=account.spec.exchange.id if account and untested(account.spec.exchange.id) else "",
             missing=self._tools.rights.missing(self.namespace),
+            only_late=self._tools.rights.only_late(self.namespace),
         )
 
     def _learn(self, cycle: Cycle, account: api.TradingAccount, series: AccountSeries) -> None:
@@ -333,6 +345,9 @@ class AccountLoop:
         if cycle.whole or (cycle.complete and self._whole_at is None):
             self._whole_at = tools.clock.monotonic()
         series.record(cycle, tools.clock.monotonic())
+        if cycle.believed_at is not None:
+            as_of = tools.clock.now_ms() - round((tools.clock.monotonic() - cycle.believed_at) * 1000)
+            self._believed = max(as_of, self._believed or as_of)
         if tools.evidence is not None and (account.spec.evidence or tools.settings.evidence):
             tools.evidence.offer(f"{self.namespace}/{self.name}", cycle)
         self._tell_log(cycle)
@@ -366,6 +381,7 @@ class AccountLoop:
             if self._status.observed_generation is not None:
                 self._written = written.significant(self._status.dump())
             self._aged_from = self._tools.clock.monotonic() - self._unsynced_for()
+            self._unbelieved_from = self._tools.clock.monotonic() - self._unbelieved_for()
             self._restored = True
         return self._parsed_spec(body)
 
@@ -378,7 +394,18 @@ class AccountLoop:
     def _unsynced_for(self) -> float:
         """Seconds since the last good snapshot of before this process, or since the account was created."""
         watermarks = self._status.watermarks
-        last = watermarks.snapshot if watermarks else None
+        return self._gone_by(watermarks.snapshot if watermarks else None)
+
+    def _unbelieved_for(self) -> float:
+        """Seconds since the as-of time of the last belief that counted before this process, or as `_unsynced_for`."""
+        watermarks = self._status.watermarks
+        self._believed = watermarks.belief if watermarks else None
+        if self._believed is None and watermarks is not None and watermarks.boot_id:
+            return self._unsynced_for()  # a version wrote it that kept no time of a belief
+        return self._gone_by(self._believed)
+
+    def _gone_by(self, last: int | None) -> float:
+        """Seconds since `last`, or since the account was created."""
         if last is None:
             last = written.milliseconds(datetime.fromisoformat(self.body["metadata"]["creationTimestamp"]))
         return max(0.0, (self._tools.clock.now_ms() - last) / 1000)
@@ -467,14 +494,25 @@ class AccountLoop:
                 continue
             self._tools.metrics.status_writes.labels("ok").inc()
             self._tools.rights.granted("patch", STATUS, self.namespace)
+            self._told_unwritable = False
             self._written, self._written_at, self._status = weighty, now, status
             self.body = applied
             break
         else:
             self._unwritten = True
+            await self._tell_unwritable()
         await tell_all(
             self._tools.events, self.body, cycle.outcome, told, self._state.holds, refusal, (before, self._status)
         )
+
+    async def _tell_unwritable(self) -> None:
+        """Tell in an Event, once, that the status may not be written: no condition can."""
+        missing = self._tools.rights.missing_for(self.namespace, STATUS)
+        if missing and not self._told_unwritable:
+            self._told_unwritable = True
+            await self._tools.events.tell(
+                self.body, reason="PermissionMissing", note=missing, warning=True, action="Sync"
+            )
 
     async def _decide_again(self) -> Decision | None:
         """The object changed since it was read: read it, and follow what people ask for now."""
@@ -514,7 +552,7 @@ class AccountLoop:
             last_handled_reconcile_at=requested if handled else self._status.last_handled_reconcile_at,
             last_handled_resume=self._handled_resume or None,
             snapshot=written.snapshot(state) or self._status.snapshot,
-            watermarks=written.watermarks(state),
+            watermarks=written.watermarks(state, self._believed),
             findings=written.findings(state),
             history=written.history(self._status.history, told, now),
             conditions=tuple(conditions(outlook, self._status.conditions, generation=generation, now=now)),

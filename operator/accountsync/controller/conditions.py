@@ -24,7 +24,15 @@ PARTLY_JUDGED = (
         " bot tracks, or something changes in every reading"
     ),
 )
-TEXT_MATTERS = CREDENTIAL_REASONS | {Reason.STATE_MALFORMED, Reason.STATE_NOT_FOUND, Reason.SPEC_INVALID, "Forbidden"}
+WATCH_FORBIDDEN = "WatchForbidden"
+LATE = "without it changes are noticed within a minute"
+TEXT_MATTERS = CREDENTIAL_REASONS | {
+    Reason.STATE_MALFORMED,
+    Reason.STATE_NOT_FOUND,
+    Reason.SPEC_INVALID,
+    "Forbidden",
+    WATCH_FORBIDDEN,
+}
 """Reasons under which another text is another mistake, so that it is written and told at once."""
 SPEC_REASONS = frozenset(
     {
@@ -54,7 +62,8 @@ class Failing:
 class Outlook:
     """What is known of an account. `observed`: at least one cycle has run since this process knows the account.
 
-    `untested`: its exchange, where that was never run. `missing`: what the operator may not do in its namespace.
+    `untested`: its exchange, where that was never run. `missing`: what the operator may not do in its namespace, and
+    `only_late`: all that does is to let it notice changes later.
     """
 
     observed: bool = False
@@ -71,6 +80,7 @@ class Outlook:
     partly: bool = False
     untested: str = ""
     missing: str = ""
+    only_late: bool = False
     holds: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -165,7 +175,11 @@ def _clock_skewed(outlook: Outlook) -> Verdict | None:
 
 
 def _permission_missing(outlook: Outlook) -> Verdict | None:
-    return ("True", "Forbidden", outlook.missing) if outlook.missing else None
+    if not outlook.missing:
+        return None
+    if outlook.only_late:
+        return "True", WATCH_FORBIDDEN, f"{outlook.missing}; {LATE}"
+    return "True", "Forbidden", outlook.missing
 
 
 def _exchange_untested(outlook: Outlook) -> Verdict | None:

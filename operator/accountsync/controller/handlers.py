@@ -5,37 +5,53 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import kopf
-from kopf._cogs.structs.references import Insights, NamespaceName  # kopf.operator takes them; kopf has no name for them
+import structlog
+from kopf._cogs.clients.errors import APIError  # kopf has no public names for these four
+from kopf._cogs.clients.watching import WatchingError
+from kopf._cogs.structs.references import Insights, NamespaceName
 
 from accountsync.api.v1alpha1 import GROUP, PLURAL, VERSION
-from accountsync.controller import reach
-from accountsync.controller.kube import FORBIDDEN, Kube, NoClusterError
 from accountsync.controller.operator import Operator, StartError
+from accountsync.controller.reach import CLUSTER, Reach
 from accountsync.controller.settings import Settings
 
+ENDS = (APIError, WatchingError)
+"""What ends kopf: an answer of the API server that it does not try again after."""
+NONE_YET = ("*",)
+"""kopf wants a namespace or takes the whole cluster: a pattern, which matches nothing as long as it may not scan."""
+AGAIN = 2.0
+log = structlog.get_logger()
 
-def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:
-    """Register all handlers of one operator in `registry`."""
+
+class Backoffs:
+    """Seconds between two tries of a request, without end: kopf ends the operator after the last.
+
+    kopf iterates over it anew for each request, those of its scan at start-up included.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1, 1, 2, 3, 5, 8, 13, 21), itertools.repeat(30))
+
+
+def register(registry: kopf.OperatorRegistry, settings: Settings, *, alone: bool) -> Operator:
+    """Register all handlers of one operator in `registry`. `alone`: nobody else starts and stops it."""
     operator = Operator(settings)
 
     @kopf.on.startup(registry=registry)
-    async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
+    async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
-        try:
-            await operator.start()
-        except StartError as error:
-            raise kopf.PermanentError(str(error)) from None
 
-    @kopf.on.cleanup(registry=registry)
-    async def stop(**_: Any) -> None:
-        await operator.stop()
+    if alone:
+        _register_life(registry, operator)
 
     @kopf.on.login(registry=registry, id="service-account", errors=kopf.ErrorsMode.IGNORED)
     def login_in_cluster(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -48,7 +64,7 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:
 
     @kopf.on.probe(registry=registry, id="ready")
     def ready(**_: Any) -> bool:
-        return operator.ready
+        return not operator.unready
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def account(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
@@ -56,6 +72,21 @@ def register(registry: kopf.OperatorRegistry, settings: Settings) -> Operator:
             operator.manager.account(type, dict(body))
 
     return operator
+
+
+def _register_life(registry: kopf.OperatorRegistry, operator: Operator) -> None:
+    """The operator starts and stops with kopf."""
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        try:
+            await operator.start()
+        except StartError as error:
+            raise kopf.PermanentError(str(error)) from None
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        await operator.stop()
 
 
 def in_cluster_server(env: Mapping[str, str]) -> str:
@@ -74,6 +105,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.finalizer = f"{GROUP}/finalizer"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.networking.error_backoffs = Backoffs()
     settings.watching.server_timeout = 300
     settings.watching.inactivity_timeout = 330
 
@@ -81,13 +113,13 @@ def configure(settings: kopf.OperatorSettings) -> None:
 def prepared(settings: Settings) -> tuple[kopf.OperatorRegistry, Operator]:
     """An operator and its handlers. Raises ValueError for settings that can't be."""
     registry = kopf.OperatorRegistry()
-    return registry, register(registry, settings)
+    return registry, register(registry, settings, alone=False)
 
 
 def _no_refusal(record: logging.LogRecord) -> bool:
-    """Leave out kopf's tracebacks of a refusal: what ends the operator is said in one line."""
+    """Leave out kopf's tracebacks of what the API server refused: that is said in one line."""
     error = record.exc_info[1] if record.exc_info else None
-    return getattr(error, "status", None) != FORBIDDEN
+    return not isinstance(error, ENDS)
 
 
 async def serve(registry: kopf.OperatorRegistry, operator: Operator) -> None:
@@ -95,42 +127,78 @@ async def serve(registry: kopf.OperatorRegistry, operator: Operator) -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_no_refusal)
-    wanted = operator.settings.namespaces or ("",)
-    insights = Insights()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(operator.stop)
+        following = Following(registry, operator)
+        await operator.start()
+        while await following.run():
+            await asyncio.sleep(AGAIN)
+            following = Following(registry, operator)
 
-    async def opened(namespace: str) -> None:
-        async with insights.revised:
-            insights.namespaces.add(NamespaceName(namespace))
-            insights.revised.notify_all()
 
-    try:
-        async with operator.kube as kube, contextlib.AsyncExitStack() as stack:
-            closed = await reach.closed(kube, wanted)
-            if len(closed) == len(set(wanted)):
-                raise StartError("; ".join(closed.values()))
-            reach.told(closed)
-            opening = asyncio.create_task(reach.await_opening(kube, closed, opened), name="closed namespaces")
-            stack.callback(opening.cancel)
+class Following:
+    """One run of kopf: begins when there is something to follow, and ends when there is nothing any more."""
+
+    def __init__(self, registry: kopf.OperatorRegistry, operator: Operator) -> None:
+        self._registry = registry
+        self._namespaces = operator.settings.namespaces
+        self._insights = Insights()
+        self._reach = operator.reach = Reach(operator.kube, self._namespaces or (CLUSTER,), self._changed)
+
+    async def run(self) -> bool:
+        """Whether to go on with another one; False: the operator is told to stop."""
+        async with contextlib.AsyncExitStack() as stack:
+            asking = asyncio.create_task(self._reach.run(), name="what can be followed")
+            stack.callback(asking.cancel)
+            if not await self._opened():
+                return False
+            closed = asyncio.Event()
+            closing = asyncio.create_task(self._close(closed), name="whether nothing can be followed")
+            stack.callback(closing.cancel)
             try:
                 await kopf.operator(
-                    registry=registry,
-                    clusterwide=not operator.settings.namespaces,
-                    namespaces=[namespace for namespace in operator.settings.namespaces if namespace not in closed],
-                    insights=insights,
+                    registry=self._registry,
+                    clusterwide=not self._namespaces,
+                    namespaces=NONE_YET if self._namespaces else (),
+                    insights=self._insights,
                     standalone=True,
+                    stop_flag=closed,
                 )
-            except Exception as error:
-                if operator.problem:
-                    raise StartError(operator.problem) from None
-                if getattr(error, "status", None) != FORBIDDEN:
-                    raise
-                async with Kube() as again:  # the operator closed its own
-                    lost = await reach.closed(again, wanted, tries=1)
-                raise StartError("; ".join(lost.values()) or "the API server refused to tell of accounts") from None
-    except NoClusterError as error:
-        raise StartError(str(error)) from None
+            except ENDS as error:
+                status = getattr(error, "status", None)
+                log.warning("following accounts broke off; it begins anew", error=type(error).__name__, status=status)
+                return True
+            return closed.is_set()
+
+    async def _opened(self) -> bool:
+        """Wait for something to follow; False: the operator is told to stop first, which kopf does not see to yet."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        awaited = [asyncio.create_task(self._reach.some()), asyncio.create_task(stop.wait())]
+        try:
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in awaited:
+                task.cancel()
+        return not stop.is_set()
+
+    async def _close(self, closed: asyncio.Event) -> None:
+        await self._reach.none()
+        closed.set()
+
+    async def _changed(self, namespace: str, is_open: bool) -> None:  # noqa: FBT001 - Reach calls it
+        """Let kopf begin or end with a namespace."""
+        if namespace == CLUSTER:
+            return  # as a whole: `run`
+        async with self._insights.revised:
+            if is_open:
+                self._insights.namespaces.add(NamespaceName(namespace))
+            else:
+                self._insights.namespaces.discard(NamespaceName(namespace))
+            self._insights.revised.notify_all()
 
 
 def register_default() -> None:
     """Register in kopf's default registry, with the settings of the environment."""
-    register(kopf.get_default_registry(), Settings.from_env())
+    register(kopf.get_default_registry(), Settings.from_env(), alone=True)

@@ -23,6 +23,7 @@ from accountsync.api.v1alpha1 import API_VERSION, GROUP, KIND, PLURAL, VERSION
 CALL_TIMEOUT = 10.0
 WATCH_SECONDS = 300
 GRANTED_AFTER = 1.0
+REFUSED_CAP = 1000
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 FIELD_MANAGER = "accountsync"
 CORE, EVENTS, REVIEWS = "/api/v1", "/apis/events.k8s.io/v1", "/apis/authorization.k8s.io/v1"
@@ -82,7 +83,8 @@ class Kube:
     def __init__(self) -> None:
         self._client: Any = None
         self._watching: Any = None
-        self._refused: set[str] = set()
+        self._refused: dict[str, None] = {}
+        """What was refused last, the newest last: a set that keeps its order."""
 
     async def __aenter__(self) -> Self:
         if self._client is None:
@@ -155,13 +157,15 @@ class Kube:
         review = await self._call("ask for a right", "POST", f"{REVIEWS}/selfsubjectaccessreviews", {}, body)
         return bool(review["status"]["allowed"])
 
-    async def list_accounts(self, namespace: str) -> None:
-        """List the first account of a namespace, or, where that is empty, of the cluster."""
-        await self._call(f"list {PLURAL}", "GET", _listed(ACCOUNTS, PLURAL, namespace), {"limit": "1"})
+    async def list_accounts(self, namespace: str) -> str:
+        """List the first account of a namespace, or, where that is empty, of the cluster; the list's version."""
+        path = _listed(ACCOUNTS, PLURAL, namespace)
+        answer = await self._call(f"list {PLURAL}", "GET", path, {"limit": "1"})
+        return str((answer.get("metadata") or {}).get("resourceVersion", ""))
 
-    async def watch_accounts(self, namespace: str) -> None:
-        """Open a watch of the accounts of a namespace, or of the cluster, and close it."""
-        query = {"watch": "true", "timeoutSeconds": "1"}
+    async def watch_accounts(self, namespace: str, since: str) -> None:
+        """Open a watch of the accounts of a namespace, or of the cluster, and close it; `since`: as for `changes`."""
+        query = {"watch": "true", "timeoutSeconds": "1", **({"resourceVersion": since} if since else {})}
         (await self._opened(f"watch {PLURAL}", _listed(ACCOUNTS, PLURAL, namespace), query)).close()
 
     async def changes(self, plural: str, namespace: str, selector: str, since: str) -> AsyncGenerator[Change, None]:
@@ -205,10 +209,12 @@ class Kube:
         except KubeError as error:
             if error.status != FORBIDDEN or what in self._refused:
                 raise
-            self._refused.add(what)
+            self._refused[what] = None
+            while len(self._refused) > REFUSED_CAP:
+                del self._refused[next(iter(self._refused))]
             await asyncio.sleep(GRANTED_AFTER)
             found = await self._call(what, "GET", path)
-        self._refused.discard(what)
+        self._refused.pop(what, None)
         return found
 
     async def _call(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -11,6 +12,7 @@ from accountsync.controller.account import Tools
 from accountsync.controller.events import Events
 from accountsync.controller.kube import Kube, NoClusterError
 from accountsync.controller.manager import Manager
+from accountsync.controller.reach import Reach
 from accountsync.controller.rights import Rights
 from accountsync.controller.server import Server
 from accountsync.controller.settings import Settings
@@ -37,10 +39,11 @@ class Operator:
         self._sides = Sides(settings, self.kube, clock)
         self.metrics = Metrics(clock)
         self.metrics.budgets = self._sides.budgets
-        self.ready = False
-        self.problem = ""
-        """Why it did not start."""
-        self.server = Server(self.metrics, settings.host, settings.port, ready=lambda: self.ready)
+        self.metrics.followed = self._followed
+        self.started = False
+        self.reach: Reach | None = None
+        """What is followed now; None where it is not known: under `kopf run`."""
+        self.server = Server(self.metrics, settings.host, settings.port, unready=lambda: self.unready)
         self._rights = Rights(self.kube)
         self._events = Events(self.kube, self._rights, clock)
         self._clock = clock
@@ -49,16 +52,24 @@ class Operator:
         self._evidence = Recorder(store, clock, self.metrics.registry)
         self.manager: Manager | None = None
 
+    @property
+    def unready(self) -> str:
+        """Why it looks after nothing; empty: it does."""
+        if not self.started:
+            return "not started yet"
+        return self.reach.reason if self.reach is not None else ""
+
+    def _followed(self) -> Mapping[str, bool]:
+        """Each namespace to follow, `*` for all of them, and whether it is."""
+        followed = self.reach.followed if self.reach is not None else {}
+        return {namespace or "*": is_open for namespace, is_open in followed.items()}
+
     async def start(self) -> None:
         """Connect and serve. Raises StartError where no cluster is named or the port can't be had."""
         try:
-            await self._connect()
-        except (NoClusterError, StartError) as error:
-            self.problem = str(error)
-            raise StartError(self.problem) from None
-
-    async def _connect(self) -> None:
-        await self.kube.__aenter__()
+            await self.kube.__aenter__()
+        except NoClusterError as error:
+            raise StartError(str(error)) from None
         self.manager = Manager(
             Tools(
                 settings=self.settings,
@@ -83,13 +94,13 @@ class Operator:
             ) from None
         if self.settings.evidence:
             self._evidence.start()
-        self.ready = True
+        self.started = True
         gc.freeze()  # what start-up made stays: later collections need not walk it
         log.info("operator started", port=self.server.port, sync_enabled=self.settings.sync_enabled)
 
     async def stop(self) -> None:
         """Stop in the opposite order."""
-        self.ready = False
+        self.started = False
         if self.manager is not None:
             await self.manager.close()
         await self._rights.close()

@@ -6,6 +6,7 @@ Where it may not, the refusal itself counts, until a call that needs the right s
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
@@ -14,7 +15,9 @@ import structlog
 from accountsync.api.v1alpha1 import GROUP, PLURAL
 from accountsync.controller.kube import FORBIDDEN, KubeError
 
-SURE_AFTER, ASK_AGAIN = 2.0, 30.0
+SURE_AFTER, ASK_AGAIN, ASK_RARELY = 2.0, 30.0, 600.0
+AT_ONCE = 4
+"""Questions in flight: a right that many namespaces lack must not keep the API server busy."""
 EVENTS, STATUS = "events", f"{PLURAL}/status"
 GROUPS = {EVENTS: "events.k8s.io", PLURAL: GROUP, STATUS: GROUP}
 WATCH = "watch"
@@ -32,6 +35,11 @@ class Right(NamedTuple):
     def group(self) -> str:
         """The API group of the resource."""
         return GROUPS.get(self.resource, "")
+
+    @property
+    def only_late(self) -> bool:
+        """Whether what it is for works without it, only later."""
+        return self.verb == WATCH and self.resource not in GROUPS
 
     @property
     def advice(self) -> str:
@@ -69,11 +77,21 @@ class Rights:
         self._asked = asked
         self._tasks: dict[Right, asyncio.Task[None]] = {}
         self._missing: set[Right] = set()
+        self._asking = asyncio.Semaphore(AT_ONCE)
         self.changed: Callable[[str], None] = lambda _: None
 
     def missing(self, namespace: str) -> str:
         """What is missing in a namespace, in a sentence; empty: nothing."""
         return sentence(right for right in self._missing if right.namespace == namespace)
+
+    def missing_for(self, namespace: str, resource: str) -> str:
+        """The same for one resource."""
+        return sentence(right for right in self._missing if right[1:] == (resource, namespace))
+
+    def only_late(self, namespace: str) -> bool:
+        """Whether something is missing there, and all of it costs promptness only."""
+        missing = [right for right in self._missing if right.namespace == namespace]
+        return bool(missing) and all(right.only_late for right in missing)
 
     def refused(self, verb: str, resource: str, namespace: str) -> None:
         """The API server just said no."""
@@ -103,20 +121,23 @@ class Rights:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, right: Right) -> None:
+        pause = ASK_AGAIN
         await asyncio.sleep(SURE_AFTER)
         while (may := await self._may(right)) is not True:
             if may is False and right not in self._missing:
                 self._missing.add(right)
                 log.warning(sentence([right]), verb=right.verb, resource=right.resource, namespace=right.namespace)
                 self.changed(right.namespace)
-            await asyncio.sleep(ASK_AGAIN)
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+            pause = min(2 * pause, ASK_RARELY)
         self._tasks.pop(right, None)
         self._found(right)
 
     async def _may(self, right: Right) -> bool | None:
         """None: the API server did not answer."""
         try:
-            return await self._asked.may(right.verb, right.group, right.resource, right.namespace)
+            async with self._asking:
+                return await self._asked.may(right.verb, right.group, right.resource, right.namespace)
         except KubeError as error:
             return False if error.status == FORBIDDEN else None
 

@@ -10,13 +10,16 @@ from accountsync.report.metrics import Metrics
 
 
 class Server:
-    """Serves on (host, port) from `start` to `stop`; `port` is the real one after `start`."""
+    """Serves on (host, port) from `start` to `stop`; `port` is the real one after `start`.
 
-    def __init__(self, metrics: Metrics, host: str, port: int, *, ready: Callable[[], bool]) -> None:
+    `unready`: why the operator is not ready; empty: it is.
+    """
+
+    def __init__(self, metrics: Metrics, host: str, port: int, *, unready: Callable[[], str]) -> None:
         self._metrics = metrics
         self._host = host
         self.port = port
-        self._ready = ready
+        self._unready = unready
         app = web.Application()
         app.router.add_get("/metrics", self._serve_metrics)
         app.router.add_get("/livez", self._livez)
@@ -43,6 +46,5 @@ class Server:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        if self._ready():
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="not started yet\n")
+        reason = self._unready()
+        return web.Response(status=503, text=f"{reason}\n") if reason else web.Response(text="ok\n")

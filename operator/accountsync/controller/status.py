@@ -155,12 +155,13 @@ def snapshot(state: State) -> api.SnapshotSummary | None:
     )
 
 
-def watermarks(state: State) -> api.Watermarks | None:
-    """How far both sides were read."""
-    if state.timestamp is None and not state.belief.boot_id:
+def watermarks(state: State, belief: int | None = None) -> api.Watermarks | None:
+    """How far both sides were read; `belief`: Unix ms of the as-of time of the last belief that counted."""
+    if state.timestamp is None and belief is None and not state.belief.boot_id:
         return None
     return api.Watermarks(
         snapshot=state.timestamp,
+        belief=belief,
         fills=state.fills.watermark if state.fills else None,
         fill_symbols=tuple(sorted(state.fills.unfinished)[:FILL_SYMBOLS_CAP]) if state.fills else (),
         boot_id=state.belief.boot_id or None,

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from accountsync.api.v1alpha1 import GROUP, TradingAccountStatus
-from accountsync.controller.conditions import gist
+from accountsync.controller.conditions import WATCH_FORBIDDEN, gist
 from accountsync.controller.events import Events
 from accountsync.domain.confirm import Outcome
 from accountsync.domain.finding import Finding, worst_first
@@ -105,5 +105,5 @@ def _of_conditions(before: TradingAccountStatus, after: TradingAccountStatus) ->
     for kind in WARNINGS:
         was, now = old.get(kind), new.get(kind)
         if now is not None and (was is None or gist(was) != gist(now)):
-            told[kind] = (kind, now.message, True)
+            told[kind] = (kind, now.message, now.reason != WATCH_FORBIDDEN)
     return list(told.values())

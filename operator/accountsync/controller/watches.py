@@ -15,9 +15,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import structlog
+
 from accountsync.api.v1alpha1 import GROUP
 from accountsync.controller.kube import FORBIDDEN, GONE, Kube, KubeError
 from accountsync.controller.rights import WATCH, Rights
+from accountsync.controller.trouble import place_of
 
 SECRETS, CONFIGMAPS = "secrets", "configmaps"
 USE_LABEL = f"{GROUP}/use"
@@ -26,6 +29,7 @@ SELECTORS = {
     CONFIGMAPS: f"{USE_LABEL}=bot-state",
 }
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+log = structlog.get_logger()
 
 Told = Callable[[str, str, str], None]
 """Takes namespace, name and version of an object that is there, changed, or is gone."""
@@ -102,5 +106,8 @@ class Watches:
                 if error.status == FORBIDDEN:
                     pause = LONGEST_PAUSE
                     self._rights.refused(WATCH, *place)
+            except Exception as error:  # noqa: BLE001 - a bug over one object must not end a watch for good
+                fields = place._asdict() | {"error": type(error).__name__, "at": place_of(error)}
+                log.error("watch broke off", **fields)  # noqa: TRY400 - its text may hold what must not be logged
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

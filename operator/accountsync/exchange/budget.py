@@ -20,6 +20,8 @@ from accountsync.ports import Clock
 
 MINUTE_MS = 60_000
 SHARE = 0.8
+PACE = 0.6
+"""The share that cycles which may wait keep to: below the 70 % above which the alert ExchangeWeightNearLimit fires."""
 DEFAULT_BACK_OFF = 30.0
 LONGEST_BACK_OFF = 3 * 24 * 3600.0
 """Binance's longest ban."""
@@ -53,11 +55,11 @@ class WeightBudget:
 
     @property
     def on_pace(self) -> bool:
-        """Whether so little of the minute's weight is used that, going on like this, some is left at its end.
+        """Whether so little of the minute's weight is used that, going on like this, `PACE` is not passed by its end.
 
         What may wait is sent only then: it takes nothing from what is due.
         """
-        return self.limit is None or self.used <= self.limit * self._share * (1 - self.minute_left * 1000 / MINUTE_MS)
+        return self.limit is None or self.used <= self.limit * PACE * (1 - self.minute_left * 1000 / MINUTE_MS)
 
     @property
     def away_for(self) -> float:

@@ -5,7 +5,7 @@ its account. Every rule, type and reason exists at 0 before an account's first c
 series that is born at 1. Histograms carry no account label.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -219,6 +219,8 @@ class Metrics(Collector):
         self._accounts: dict[str, AccountSeries] = {}
         self.budgets: Callable[[], Iterable[tuple[str, str, int, int]]] = tuple
         """(exchange, egress, weight used in this minute, limit) for each budget in use."""
+        self.followed: Callable[[], Mapping[str, bool]] = dict
+        """Each namespace to follow, and whether it is; `*`: all of the cluster."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
         self.cycle_duration = Histogram(
@@ -258,6 +260,14 @@ class Metrics(Collector):
         owned = GaugeMetricFamily("accountsync_owned_accounts", "Accounts that this replica looks after.")
         owned.add_metric([], len(accounts))
         yield owned
+        followed = GaugeMetricFamily(
+            "accountsync_namespace_followed",
+            "1 while the accounts of a namespace, or, as *, of the cluster, can be listed and watched.",
+            labels=("namespace",),
+        )
+        for namespace, is_open in self.followed().items():
+            followed.add_metric([namespace], is_open)
+        yield followed
         used = GaugeMetricFamily(
             "accountsync_exchange_weight_used",
             "Request weight used in the exchange's current minute.",

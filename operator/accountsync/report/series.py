@@ -18,15 +18,17 @@ RECOUNT_AFTER = 60.0
 class AccountSeries:
     """The series of one account.
 
-    `since`: monotonic seconds from which it is aged without a good snapshot, a belief or a judgement. `last_ts`:
-    exchange ms. `believed_at`: monotonic seconds of the as-of time of the last belief that counted. `whole_at`: of the
-    last cycle that judged the whole account, and `patience`: how long that is in time, seconds. `clock_skew`: seconds
-    that the exchange's clock is ahead of ours. `credentials_valid`: as the condition says; None: not known.
+    `since`: monotonic seconds from which it is aged without a good snapshot or a judgement, and `belief_since`, without
+    a belief; None: as `since`. `last_ts`: exchange ms. `believed_at`: monotonic seconds of the as-of time of the last
+    belief that counted. `whole_at`: of the last cycle that judged the whole account, and `patience`: how long that is
+    in time, seconds. `clock_skew`: seconds that the exchange's clock is ahead of ours. `credentials_valid`: as the
+    condition says; None: not known.
     """
 
     namespace: str
     account: str
     since: float
+    belief_since: float | None = None
     stale_after: float = 300.0
     belief_stale_after: float = 60.0
     patience: float = 40.0
@@ -74,19 +76,20 @@ class AccountSeries:
 
     def age(self, monotonic: float) -> float | None:
         """Seconds since the last good snapshot, or since the account was first seen; None while it is suspended."""
-        return self._since(self.good_at, monotonic)
+        return self._since(self.since, self.good_at, monotonic)
 
     def belief_age(self, monotonic: float) -> float | None:
-        """Seconds since the as-of time of the last belief that counted; else as `age`."""
-        return self._since(self.believed_at, monotonic)
+        """Seconds since the as-of time of the last belief that counted, or from `belief_since` on; None as `age`."""
+        since = self.since if self.belief_since is None else self.belief_since
+        return self._since(since, self.believed_at, monotonic)
 
     def judged_in_time(self, monotonic: float) -> bool | None:
         """Whether the whole account was judged, or first seen, not longer than `patience` ago; None as `age`."""
-        unjudged_for = self._since(self.whole_at, monotonic)
+        unjudged_for = self._since(self.since, self.whole_at, monotonic)
         return None if unjudged_for is None else unjudged_for <= self.patience
 
-    def _since(self, at: float | None, monotonic: float) -> float | None:
-        return None if self.suspended else monotonic - max(self.since, self.since if at is None else at)
+    def _since(self, since: float, at: float | None, monotonic: float) -> float | None:
+        return None if self.suspended else monotonic - max(since, since if at is None else at)
 
     def stand(self, tracks: Tracks, holds: Holds) -> None:
         """What stands now: confirmed findings and holds."""

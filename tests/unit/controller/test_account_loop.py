@@ -15,10 +15,10 @@ from prometheus_client import generate_latest
 from tests.support.fakes import START_MS, FakeBot, FakeExchange, ManualClock, truth
 
 from accountsync.api import v1alpha1 as api
-from accountsync.controller import rights
+from accountsync.controller import account, rights
 from accountsync.controller.account import HOUSEKEEPING, REQUESTED_AT, AccountLoop, Tools, Trigger
 from accountsync.controller.conditions import Failing
-from accountsync.controller.events import Events
+from accountsync.controller.events import SERIES_SECONDS, Events
 from accountsync.controller.kube import CONFLICT, Kube, KubeError
 from accountsync.controller.rights import Right, Rights
 from accountsync.controller.settings import Settings
@@ -31,7 +31,7 @@ from accountsync.domain.confirm import Track
 from accountsync.domain.expected import ExpectedOrder
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Hold, Signal, Source
-from accountsync.errors import ConfigurationError, ExchangeUnobserved, Reason
+from accountsync.errors import BeliefUnobserved, ConfigurationError, ExchangeUnobserved, Reason
 from accountsync.observe import Failure
 from accountsync.report.metrics import AccountSeries, Metrics
 
@@ -272,6 +272,30 @@ def test_an_unwritten_status_is_tried_again_within_a_minute(stage: Stage) -> Non
         loop = stage.another(body(f"uid-{number}", interval="1h"))
         loop._unwritten = True
         assert loop._next_due() - stage.clock.monotonic() <= HOUSEKEEPING
+
+
+def restarted(stage: Stage, uid: str, *, interval: str, away: float) -> AccountLoop:
+    """The loop of an account whose last snapshot is `away` seconds old, before its first cycle."""
+    stored = {"observedGeneration": 1, "watermarks": {"snapshot": stage.clock.now_ms() - int(away * 1000)}}
+    loop = stage.another({**body(uid, interval=interval), "status": stored})
+    loop._parsed(loop.body)
+    return loop
+
+
+@pytest.mark.parametrize("interval", ["20s", "5m", "24h"])
+def test_after_a_long_outage_the_first_cycles_come_within_a_minute_and_spread(stage: Stage, interval: str) -> None:
+    seconds = api.Duration(interval).seconds
+    loops = [restarted(stage, f"uid-{n}", interval=interval, away=2 * seconds + 1) for n in range(300)]
+    waits = [loop._first_due() - stage.clock.monotonic() for loop in loops]
+    soon = min(seconds, 60)
+    assert all(0 <= wait <= soon for wait in waits)
+    assert {min(int(wait / soon * 3), 2) for wait in waits} == {0, 1, 2}
+
+
+def test_after_a_short_outage_an_account_keeps_its_phase(stage: Stage) -> None:
+    for number in range(20):
+        loop = restarted(stage, f"uid-{number}", interval="1h", away=7200)
+        assert loop._first_due() == loop._next_due()
 
 
 @pytest.mark.parametrize("spec", [{}, {"interval": "soon"}, {"interval": 5}, {"interval": "0s"}, {"interval": None}])
@@ -670,7 +694,7 @@ async def test_a_right_that_is_missing_is_told_without_reading_anything(stage: S
     runs = series_of(stage).runs
     stage.rights._missing.add(Right("watch", "secrets", "trading"))
     await stage.loop._tell_rights(series_of(stage))
-    assert stage.condition("PermissionMissing") == ("True", "Forbidden")
+    assert stage.condition("PermissionMissing") == ("True", "WatchForbidden")
     (note,) = stage.told("PermissionMissing")
     assert 'may not watch secrets in namespace "trading"' in note
     assert series_of(stage).runs == runs
@@ -693,7 +717,7 @@ async def test_a_missing_right_is_told_of_an_account_that_is_not_read(stage: Sta
     await stage.turn()
     stage.rights._missing.add(Right("watch", "secrets", "trading"))
     await stage.loop._tell_rights(series_of(stage))
-    assert stage.condition("PermissionMissing") == ("True", "Forbidden")
+    assert stage.condition("PermissionMissing") == ("True", "WatchForbidden")
     assert stage.condition("Ready") == (("True", "Suspended") if suspended else ("False", "SpecInvalid"))
 
 
@@ -709,3 +733,97 @@ async def test_a_status_that_may_not_be_written_is_a_missing_right(
     assert 'status_writes_total{result="error"} 6.0' in generate_latest(stage.metrics.registry).decode()
     await stage.turn()
     assert stage.rights.missing("trading") == "", "it was written"
+
+
+# --- how old the belief is, over a restart --------------------------------------------------------------------------
+
+
+async def belief_age_after_restart(stage: Stage, away: float) -> float | None:
+    """What another process shows before its first cycle."""
+    stage.metrics.forget("u-1")
+    stage.clock.advance(away)
+    loop = stage.another()
+    loop._fresh = False
+    running = asyncio.create_task(loop.run())
+    await asyncio.sleep(0)
+    series = series_of(stage)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return series.belief_age(stage.clock.monotonic())
+
+
+async def silence(stage: Stage, turns: int) -> None:
+    """The bot tells nothing, while the exchange is read; in the end the status is written."""
+
+    async def dead(account: api.TradingAccount) -> Any:
+        stage.sides.bot.script.append(BeliefUnobserved(Reason.BOT_TIMEOUT, "late"))
+        return await FakeSides.of(stage.sides, account)
+
+    stage.sides.of = dead  # type: ignore[method-assign, assignment]
+    for _ in range(turns):
+        await stage.turn()
+    stage.edit(annotations={REQUESTED_AT: "now"})
+    await stage.turn()
+    assert stage.status["watermarks"]["snapshot"] == stage.clock.now_ms()
+
+
+async def test_a_restart_makes_no_belief_younger(stage: Stage) -> None:
+    await stage.turn()
+    as_of = stage.clock.now_ms()
+    await silence(stage, 20)
+    assert stage.status["watermarks"]["belief"] == as_of
+    before = series_of(stage).belief_age(stage.clock.monotonic())
+    assert before == 21 * 15
+    assert await belief_age_after_restart(stage, away=100) == before + 100
+
+
+async def test_a_restart_makes_no_account_younger_whose_bot_never_told_anything(stage: Stage) -> None:
+    stage.kube.body["metadata"]["creationTimestamp"] = "2026-09-21T14:13:20Z"
+    await silence(stage, 20)
+    assert "belief" not in stage.status["watermarks"]
+    assert await belief_age_after_restart(stage, away=100) == 21 * 15 + 100
+
+
+async def test_a_belief_that_a_version_kept_no_time_of_is_as_old_as_the_snapshot(stage: Stage) -> None:
+    await stage.turn()
+    assert stage.kube.body["status"]["watermarks"].pop("belief")
+    stage.kube.body["status"]["watermarks"]["bootId"] = "b1"
+    stage.kube.body["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    assert await belief_age_after_restart(stage, away=5) == 5
+
+
+async def test_a_younger_belief_alone_is_no_reason_to_write(stage: Stage) -> None:
+    for _ in range(3):
+        await stage.turn()
+    written = len(stage.kube.statuses)
+    for _ in range(3):
+        await stage.turn()
+    assert len(stage.kube.statuses) == written
+
+
+# --- a status that may not be written -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_that_no_status_may_be_written_is_told_in_an_event_once(
+    stage: Stage, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "WRITE_TRIES", 1)
+    if known:
+        await stage.turn()
+    stage.rights._missing.add(Right("patch", "tradingaccounts/status", "trading"))
+    stage.kube.on_apply.extend([lambda: 403] * 30)
+    for _ in range(3):
+        await stage.loop._tell_rights(series_of(stage))
+    stage.edit(annotations={REQUESTED_AT: "now"})
+    await stage.turn()
+    (note,) = stage.told("PermissionMissing")
+    assert note.startswith('the operator may not patch tradingaccounts/status in namespace "trading"')
+    stage.rights._missing.clear()
+    stage.kube.on_apply.clear()
+    stage.clock.advance(SERIES_SECONDS)
+    await stage.turn()
+    stage.rights._missing.add(Right("patch", "tradingaccounts/status", "trading"))
+    stage.kube.on_apply.extend([lambda: 403] * 30)
+    await stage.loop._tell_rights(series_of(stage))
+    assert len(stage.told("PermissionMissing")) == 2, "it is another time"

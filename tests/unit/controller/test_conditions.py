@@ -244,6 +244,15 @@ def test_a_right_that_is_missing_is_told_as_long_as_it_is() -> None:
     assert "PermissionMissing" not in after(lacking, GOOD)
 
 
+def test_a_watch_that_is_missing_is_told_as_what_it_costs() -> None:
+    row = now(replace(GOOD, missing="the operator may not watch secrets", only_late=True))["PermissionMissing"]
+    assert said(row) == ("True", "WatchForbidden")
+    assert row.message.startswith("the operator may not watch secrets; ")
+    assert "changes are noticed within a minute" in row.message
+    other = now(replace(GOOD, missing="the operator may not watch configmaps", only_late=True))["PermissionMissing"]
+    assert gist(row) != gist(other)
+
+
 def test_another_right_that_is_missing_is_another_message_to_write() -> None:
     one, two = (now(replace(GOOD, missing=text))["PermissionMissing"] for text in ("watch", "watch, create"))
     assert gist(one) != gist(two)

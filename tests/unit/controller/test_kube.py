@@ -102,6 +102,19 @@ async def test_the_first_refusal_is_asked_again_and_the_next_one_is_not(server: 
     assert len(server.requests) == 5, "two, two and one"
 
 
+async def test_what_was_refused_is_remembered_of_a_bounded_number(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REFUSED_CAP", 2)
+    async with Kube() as kube:
+        for name in ("one", "two", "three", "one"):
+            server.answers += [(403, {}), (403, {})]
+            with pytest.raises(KubeError, match="HTTP 403"):
+                await kube.secret("trading", name)
+        assert len(kube._refused) == 2
+    assert len(server.requests) == 8, "the oldest is forgotten, and asked twice again"
+
+
 @pytest.mark.parametrize(("answer", "status"), [((404, {}), 404), ((500, b"oops"), 500), ((200, b"no json"), 0)])
 async def test_what_is_no_answer_is_an_error_that_quotes_nothing_of_it(
     server: ApiServer, answer: tuple[int, Any], status: int
@@ -140,15 +153,16 @@ async def test_a_right_is_asked_for_with_its_subresource(server: ApiServer) -> N
 
 @pytest.mark.parametrize(("namespace", "root"), [("", "tradingaccounts"), ("a", "namespaces/a/tradingaccounts")])
 async def test_accounts_are_followed_where_they_are_looked_after(server: ApiServer, namespace: str, root: str) -> None:
-    server.answers += [(200, {"items": []}), (403, {})]
+    server.answers += [(200, {"metadata": {"resourceVersion": "7"}, "items": []}), (403, {})]
     async with Kube() as kube:
-        await kube.list_accounts(namespace)
+        version = await kube.list_accounts(namespace)
         with pytest.raises(KubeError) as error:
-            await kube.watch_accounts(namespace)
+            await kube.watch_accounts(namespace, version)
     assert error.value.status == 403
     paths = [path for _, path, _, _ in server.requests]
     assert paths[0] == f"/apis/accountsync.dev/v1alpha1/{root}?limit=1"
     assert paths[1].startswith(f"/apis/accountsync.dev/v1alpha1/{root}?watch=true")
+    assert paths[1].endswith("&resourceVersion=7"), "not all that there are"
 
 
 async def test_a_watch_says_first_that_it_is_open(server: ApiServer) -> None:

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from accountsync.api.caps import CONDITION_MESSAGE_CAP, clip
 from accountsync.controller import rights
+from accountsync.controller.conditions import LATE
 from accountsync.controller.kube import KubeError
 from accountsync.controller.rights import Right, Rights, sentence
 
@@ -123,6 +124,65 @@ async def test_a_namespace_without_accounts_is_forgotten(desk: Desk) -> None:
     assert "create events" in desk.rights.missing("other")
 
 
+async def test_a_right_that_stays_missing_is_asked_for_ever_more_rarely(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) > 8:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("accountsync.controller.rights.asyncio.sleep", sleep)
+    desk.rights.refused(*SECRETS)
+    task = desk.rights._tasks[Right(*SECRETS)]
+    await asyncio.wait([task], timeout=0.2)
+    steps = [2, 30, 60, 120, 240, 480, 600, 600, 600]
+    assert [0.8 <= pause / step <= 1.2 for pause, step in zip(pauses, steps, strict=True)] == [True] * len(steps)
+    assert pauses[-3:] != [600, 600, 600], "not all at one time"
+
+
+async def test_few_questions_are_asked_at_one_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = 0
+    most = 0
+    answer = asyncio.Event()
+
+    async def may(*_: str) -> bool:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        await answer.wait()
+        waiting -= 1
+        return True
+
+    monkeypatch.setattr(desk.reviewer, "may", may)
+    for number in range(50):
+        desk.rights.refused("watch", "secrets", f"tenant-{number}")
+    await reached(lambda: most == rights.AT_ONCE)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    answer.set()
+    await reached(lambda: not desk.rights._tasks)
+    assert most == rights.AT_ONCE
+
+
+async def test_a_watch_of_what_is_read_anyway_costs_promptness_only(desk: Desk) -> None:
+    assert not desk.rights.only_late("trading")
+    desk.rights.refused(*SECRETS)
+    desk.rights.refused("watch", "configmaps", "trading")
+    desk.rights.refused("patch", "tradingaccounts/status", "other")
+    await reached(lambda: len(desk.rights._missing) == 3)
+    assert desk.rights.only_late("trading")
+    assert not desk.rights.only_late("other")
+    desk.rights.refused("create", "events", "trading")
+    await reached(lambda: len(desk.rights._missing) == 4)
+    assert not desk.rights.only_late("trading")
+    assert "patch tradingaccounts/status" in desk.rights.missing_for("other", "tradingaccounts/status")
+    assert desk.rights.missing_for("trading", "tradingaccounts/status") == ""
+
+
 async def test_after_the_end_nobody_asks(desk: Desk) -> None:
     desk.rights.refused(*SECRETS)
     await asked_thrice(desk)
@@ -141,6 +201,8 @@ def test_several_are_one_sentence_that_fits_into_a_condition() -> None:
     assert text.startswith("the operator may not create events, patch events, watch configmaps, watch secrets in")
     assert text.count("bind ClusterRole accountsync-tenant") == text.count("or switch the watch off") == 1
     assert clip(text, CONDITION_MESSAGE_CAP) == text
+    watches = sentence(right for right in missing if right.verb == "watch")
+    assert clip(f"{watches}; {LATE}", CONDITION_MESSAGE_CAP) == f"{watches}; {LATE}"
 
 
 def test_the_whole_cluster_is_named_as_such() -> None:

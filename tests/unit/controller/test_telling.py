@@ -189,6 +189,12 @@ def test_a_summary_names_the_worst_and_counts_the_rest() -> None:
 # --- series --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("reason", "kind"), [("Forbidden", "Warning"), ("WatchForbidden", "Normal")])
+async def test_a_right_that_costs_promptness_only_is_no_warning(told: Told, reason: str, kind: str) -> None:
+    lacking = status(PermissionMissing=("True", reason))
+    assert await told.all(after=lacking) == [(kind, "PermissionMissing", f"because {reason}")]
+
+
 async def test_the_same_note_again_advances_a_series(told: Told) -> None:
     assert len(await told.all(refusal="look again")) == 1
     assert await told.all(refusal="look again") == []
