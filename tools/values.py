@@ -14,22 +14,57 @@ import yaml
 DNS = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
-QUANTITIES = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+QUANTITY = {"type": ["string", "number"], "minimum": 0}
+AMOUNT = r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i|[eE][0-9]+)?$"
+QUANTITIES = {
+    "type": "object",
+    "properties": {
+        "cpu": {**QUANTITY, "pattern": r"^[0-9]+(m|\.[0-9]{1,3})?$"},
+        "memory": {**QUANTITY, "pattern": AMOUNT},
+    },
+    "additionalProperties": {**QUANTITY, "pattern": AMOUNT},
+}
 DURATION = {"type": "string", "pattern": "^([0-9]+(ms|[smhd]))*$"}
+WINDOW = "^([2-9][0-9]s|[1-9][0-9]{2,}s|[1-9][0-9]*[mhd])$"
 SECONDS = {"type": "integer", "minimum": 1}
 TIMES = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold")
+OF_THE_CHART = (
+    "helm.sh/chart",
+    *(f"app.kubernetes.io/{key}" for key in ("name", "instance", "version", "component", "managed-by")),
+)
+OF_THE_ALERTS = (
+    *("alertname", "severity", "category", "job", "instance", "pod", "namespace", "account"),
+    *("rule", "type", "source", "exchange", "egress"),
+)
 SELECTOR = {"type": "object", "properties": {"matchLabels": STRINGS, "matchExpressions": {"type": "array"}}}
-CIDR = {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"}
+OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+IPV4 = rf"({OCTET}\.){{3}}{OCTET}"
+IPV6 = rf"([0-9a-fA-F]{{0,4}}:){{2,8}}([0-9a-fA-F]{{1,4}}|{IPV4})?"
+CIDR = {
+    "type": "string",
+    "pattern": f"^({IPV4}/(3[0-2]|[12]?[0-9])|{IPV6}/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$",
+}
+PORT_NUMBER = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 IP_BLOCK = {"type": "object", "properties": {"cidr": CIDR, "except": {"type": "array", "items": CIDR}}}
 PEER = {"namespaceSelector": SELECTOR, "podSelector": SELECTOR}
 DEFINITIONS: dict[str, dict[str, Any]] = {
     "strings": STRINGS,
+    "labels": {**STRINGS, "properties": dict.fromkeys(OF_THE_CHART, False)},
+    "ruleLabels": {
+        "type": "object",
+        "properties": dict.fromkeys(OF_THE_ALERTS, False),
+        "patternProperties": {"^[a-zA-Z_][a-zA-Z0-9_]*$": {"type": "string"}},
+    },
     "port": PORT,
     "cidr": CIDR,
     "duration": DURATION,
     "namespace": {"type": "string", "maxLength": 63, "pattern": f"^{DNS}$"},
     "objectName": {"type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
-    "origin": {"type": "string", "pattern": r"^https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(:([0-9]{1,5}|\*))?/?$"},
+    "origin": {
+        "type": "string",
+        "pattern": r"^https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(:(@PORT|\*))?/?$".replace("@PORT", PORT_NUMBER),
+    },
+    "exchangeName": {"type": "string", "pattern": rf"^([-a-z0-9.*]+\.)?{DNS}\.{DNS}$"},
     "localReference": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
     "envVar": {
         "type": "object",
@@ -49,6 +84,8 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
         "minProperties": 2,
     },
 }
+CONDITIONS = ("if", "then")
+"""What stands there says something of an object that is closed already."""
 TYPES: dict[type, str] = {
     bool: "boolean",
     int: "integer",
@@ -117,7 +154,7 @@ def closed(schema: Any) -> Any:
         return [closed(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    inner = {key: closed(value) for key, value in schema.items()}
+    inner = {key: value if key in CONDITIONS else closed(value) for key, value in schema.items()}
     return {"additionalProperties": False, **inner} if isinstance(schema.get("properties"), dict) else inner
 
 
@@ -130,7 +167,7 @@ def alert_definitions(groups: list[dict[str, Any]]) -> dict[str, Any]:
         if re.search(r"[<>]=? *[0-9.]+$", rule["expr"].strip()):
             can["threshold"] = {"type": "number", "minimum": 0}
         if re.search(r"\[[0-9]+[a-z]+\]", rule["expr"]):
-            can["window"] = {"type": "string", "pattern": "^[0-9]+[smhd]$"}
+            can["window"] = {"type": "string", "pattern": WINDOW}
         overrides[rule["alert"]] = {"type": "object", "properties": can}
     names = {"type": "string", "enum": [rule["alert"] for rule in alerts]}
     return {"alertName": names, "overrides": {"type": "object", "properties": overrides}}

@@ -27,7 +27,7 @@ from tests.support.fakes import ManualClock
 from accountsync.report.metrics import Metrics
 
 ALERTS = alerts()
-CRITICAL = {"AccountSyncOperatorDown", "AccountSyncOperatorAbsent", "MismatchNotionalHigh"}
+CRITICAL = {"AccountSyncOperatorDown", "AccountSyncOperatorAbsent", "MismatchNotionalHigh", "NamespaceNotFollowed"}
 TUNABLE = {"AccountSyncMismatchSpike", "ReconcileMismatchDetected", "ExchangeWeightNearLimit", "StatusWriteFailing"}
 FROM_THE_RUNBOOKS = {
     "AccountSyncMismatchSpike": ("3m", "warning", "[5m]"),
@@ -111,7 +111,9 @@ def test_each_alert_says_what_where_how_much_and_what_to_do(name: str) -> None:
     told = rule["annotations"]
     assert set(told) == {"summary", "description", "runbook_url"}
     assert told["runbook_url"] == BASE + name
-    place = next(label for label in ("account", "exchange", "instance", "job") if f"$labels.{label}" in texts(rule))
+    place = next(
+        label for label in ("account", "exchange", "instance", "job", "namespace") if f"$labels.{label}" in texts(rule)
+    )
     for text in (told["summary"], told["description"]):
         assert f"$labels.{place}" in text
     assert re.search(r"\$value \| humanize|\| value \| humanize|knows 0 targets", told["description"]), "no number"

@@ -16,6 +16,8 @@ from tests.support.running import ROOT
 pytestmark = pytest.mark.lint
 
 ALERTS = ROOT / "alerts" / "accountsync.yaml"
+OUR_TARGETS = 'up{job="accountsync", namespace="accountsync"}'
+OF_THE_OPERATOR = {"AccountSyncOperatorDown", "AccountSyncOperatorAbsent", "NamespaceNotFollowed"}
 STATE_METRICS = "kube-state-metrics.yaml"
 
 
@@ -61,8 +63,58 @@ def test_the_scrape_keeps_the_accounts_labels_and_is_called_accountsync(
     assert chosen.items() <= target["metadata"]["labels"].items()
 
 
+def ours(rules: dict[str, Document]) -> dict[str, Document]:
+    """The rules, looking for the targets of the release in namespace accountsync only."""
+    return {
+        name: {**rule, "expr": rule["expr"].replace('up{job="accountsync"}', OUR_TARGETS)}
+        for name, rule in rules.items()
+    }
+
+
 def test_the_alerts_are_those_of_the_repository(helm: Helm) -> None:
-    assert trimmed(rendered(helm)) == trimmed(source())
+    assert trimmed(rendered(helm)) == trimmed(ours(source()))
+
+
+def test_whether_an_operator_answers_is_asked_of_the_releases_own_namespace(helm: Helm) -> None:
+    asked = {
+        name: re.findall(r"\bup\{[^}]*\}", rule["expr"])
+        for name, rule in rendered(helm).items()
+        if re.search(r"\bup\b", rule["expr"])
+    }
+    assert set(asked) == {
+        "AccountSyncOperatorDown",
+        "AccountSyncOperatorAbsent",
+        "account:accountsync_judged_in_time:max",
+    }
+    assert all(selectors == [OUR_TARGETS] for selectors in asked.values())
+
+
+def test_a_dead_operator_alerts_beside_a_live_one_of_another_release(helm4: Helm, tmp_path: Path) -> None:
+    documents = helm4.template({"prometheusRule": {"enabled": True, "scope": "Operator"}}, apis=(MONITORING,))
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(only(documents, "PrometheusRule")["spec"]))
+    other = {"series": 'up{job="accountsync", namespace="trading", pod="b"}', "values": "1x60"}
+    case = {
+        "interval": "15s",
+        "input_series": [other],
+        "promql_expr_test": [
+            {
+                "expr": 'count by (namespace) (ALERTS{alertname="AccountSyncOperatorAbsent", alertstate="firing"})',
+                "eval_time": "6m",
+                "exp_samples": [{"labels": '{namespace="accountsync"}', "value": 1}],
+            }
+        ],
+    }
+    test = {"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": [case]}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(test))
+    command = [str(tools.find("prometheus") / "promtool"), "test", "rules", str(tmp_path / "test.yaml")]
+    tested = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_a_second_release_brings_only_what_is_about_its_own_operator(helm: Helm) -> None:
+    assert set(rendered(helm, scope="Operator")) == OF_THE_OPERATOR
+    left = rendered(helm, scope="Operator", excluded=["AccountSyncOperatorDown"])
+    assert set(left) == OF_THE_OPERATOR - {"AccountSyncOperatorDown"}
 
 
 def test_an_alert_that_is_excluded_is_gone_and_the_others_stay(helm: Helm) -> None:
@@ -82,7 +134,7 @@ def test_an_override_changes_what_it_names_and_nothing_else(helm: Helm) -> None:
         "ExchangeWeightNearLimit": {"threshold": 1_000_000, "severity": "critical"},
         "AccountSyncMismatchSpike": {"for": "9m", "window": "10m", "threshold": 0.25},
     }
-    before, after = trimmed(source()), trimmed(rendered(helm, overrides=overrides))
+    before, after = trimmed(ours(source())), trimmed(rendered(helm, overrides=overrides))
     assert {name for name in before if before[name] != after[name]} == set(overrides)
     weight, spike = after["ExchangeWeightNearLimit"], after["AccountSyncMismatchSpike"]
     assert weight["expr"] == re.sub(r"[0-9.]+$", "1000000", before["ExchangeWeightNearLimit"]["expr"])
@@ -91,6 +143,15 @@ def test_an_override_changes_what_it_names_and_nothing_else(helm: Helm) -> None:
     assert spike["for"] == "9m"
     assert spike["expr"] == before["AccountSyncMismatchSpike"]["expr"].replace("[5m]", "[10m]").replace("> 0", "> 0.25")
     assert spike["labels"] == before["AccountSyncMismatchSpike"]["labels"]
+
+
+def test_a_longer_window_is_no_longer_memory_of_accounts_that_are_gone(helm: Helm) -> None:
+    """Only the range of the counter grows: what says that the account is there looks at no range."""
+    windows = {name: {"window": "1h"} for name in ("AccountSyncMismatchSpike", "ReconcileMismatchDetected")}
+    for name in windows:
+        expression = rendered(helm, overrides=windows)[name]["expr"]
+        assert re.findall(r"\w+(?:\{[^}]*\})?\[\w+\]", expression) == re.findall(r"\w+(?:\{[^}]*\})?\[1h\]", expression)
+        assert re.search(r"and on \(namespace, account\) grinder_reconcile_last_snapshot_age_seconds\s", expression)
 
 
 def test_prometheus_itself_accepts_the_rules_with_every_override(helm4: Helm, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
-from tests.support.helm import CILIUM, Document, Helm, kinds, only
+from tests.support.helm import CILIUM, Document, Helm, HelmError, kinds, only
 
 pytestmark = pytest.mark.lint
 
@@ -94,6 +94,12 @@ def test_the_api_server_is_where_one_says(helm: Helm) -> None:
     }
 
 
+@pytest.mark.parametrize("port", [443, 16443])
+def test_no_other_port_is_open_to_every_address_for_want_of_the_api_servers(helm: Helm, port: int) -> None:
+    with pytest.raises(HelmError, match=rf"networkPolicy\.apiServer\.cidrs: .*Port {port} would be open"):
+        policy(helm, apiServer={"ports": [6443, port]})
+
+
 def test_exchanges_can_be_limited_to_ones_own_addresses(helm: Helm) -> None:
     spec = policy(helm, exchanges={"public": False, "cidrs": ["203.0.113.0/24"], "ports": [8443]})
     assert rule(spec, 8443)["to"] == [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
@@ -113,6 +119,15 @@ def test_with_cilium_exchanges_are_reached_by_name_and_no_longer_by_any_public_a
     assert names == [{"matchName": "fapi.binance.com"}, {"matchPattern": "*.bybit.com"}]
     ports = [entry["port"] for each in policy(helm, apis=(CILIUM,), **values)["egress"] for entry in each["ports"]]
     assert 443 not in ports
+
+
+@pytest.mark.parametrize("fqdns", [[], ["*"], ["fapi.binance.com", "*"]], ids=str)
+def test_with_cilium_no_exchange_or_any_is_refused_also_without_the_schema(helm: Helm, fqdns: list[str]) -> None:
+    values = {"networkPolicy": {"enabled": True, "cilium": {"enabled": True, "fqdns": fqdns}}}
+    with pytest.raises(HelmError, match=r"networkPolicy[./]cilium[./]fqdns"):
+        helm.template(values, apis=(CILIUM,))
+    with pytest.raises(HelmError, match=r"networkPolicy\.cilium\.fqdns: name the exchanges"):
+        helm.template(values, "--skip-schema-validation", apis=(CILIUM,))
 
 
 def test_where_cilium_is_missing_the_public_rule_stays(helm: Helm) -> None:

@@ -20,7 +20,7 @@ CRD = "customresourcedefinition/tradingaccounts.accountsync.dev"
 WANTED = {
     "serviceMonitor": {"enabled": True},
     "prometheusRule": {"enabled": True},
-    "networkPolicy": {"enabled": True, "cilium": {"enabled": True}},
+    "networkPolicy": {"enabled": True, "cilium": {"enabled": True, "fqdns": ["fapi.binance.com"]}},
 }
 ACCOUNT = {
     "apiVersion": "accountsync.dev/v1alpha1",
@@ -166,7 +166,7 @@ def test_the_notes_say_which_namespaces_are_open_already(notes: Callable[..., st
 def test_the_notes_fit_the_values(notes: Callable[..., str]) -> None:
     told = notes(
         watchNamespaces=["desk"],
-        rbac={"secretNames": ["one"]},
+        rbac={"secretNames": ["one"], "configMapNames": ["two"]},
         crds={"enabled": False},
         syncEnabled=False,
         replicas=0,
@@ -175,7 +175,13 @@ def test_the_notes_fit_the_values(notes: Callable[..., str]) -> None:
     assert "watches desk." in told
     assert "create rolebinding" not in told
     assert "helm test" not in told
-    for sentence in ("Only these Secrets may be read: one", "not part of this release", "replicas is 0", "syncEnabled"):
+    for sentence in (
+        "Only these Secrets may be read: one",
+        "Only these ConfigMaps may be read: two",
+        "not part of this release",
+        "replicas is 0",
+        "syncEnabled",
+    ):
         assert sentence in told
 
 

@@ -63,7 +63,11 @@ def test_all_versions_of_helm_render_the_same(helm: Helm, helm4: Helm) -> None:
     [
         ({"podDisruptionBudget": {"enabled": True}}, (), "PodDisruptionBudget"),
         ({"networkPolicy": {"enabled": True}}, (), "NetworkPolicy"),
-        ({"networkPolicy": {"enabled": True, "cilium": {"enabled": True}}}, (CILIUM,), "CiliumNetworkPolicy"),
+        (
+            {"networkPolicy": {"enabled": True, "cilium": {"enabled": True, "fqdns": ["a.example"]}}},
+            (CILIUM,),
+            "CiliumNetworkPolicy",
+        ),
         ({"serviceMonitor": {"enabled": True}}, (MONITORING,), "ServiceMonitor"),
         ({"podMonitor": {"enabled": True}}, (MONITORING,), "PodMonitor"),
         ({"prometheusRule": {"enabled": True}}, (MONITORING,), "PrometheusRule"),
@@ -85,7 +89,7 @@ def test_what_is_switched_on_is_there_and_else_it_is_not(
     [
         ({"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
         ({"tests": {"enabled": False}}, {"Pod"}),
-        ({"serviceAccount": {"create": False}}, {"ServiceAccount"}),
+        ({"serviceAccount": {"create": False, "name": "given"}}, {"ServiceAccount"}),
         ({"rbac": {"create": False, "aggregateRoles": False}}, {"ClusterRole", "ClusterRoleBinding"}),
     ],
 )
@@ -127,7 +131,8 @@ def test_people_see_or_edit_accounts_through_the_roles_of_the_cluster(helm: Helm
         return {verb for rule in rules for verb in rule["verbs"]}
 
     assert aggregated("view") == {"get", "list", "watch"}
-    assert aggregated("edit") == aggregated("admin") == {"get", "list", "watch", "create", "update", "patch", "delete"}
+    writes = {"create", "update", "patch", "delete", "deletecollection"}
+    assert aggregated("edit") == aggregated("admin") == {"get", "list", "watch", *writes}
 
 
 def test_for_the_whole_cluster_secrets_are_open_only_where_a_tenant_binds(helm: Helm) -> None:
@@ -179,6 +184,36 @@ def test_secrets_limited_by_name_can_be_read_and_not_watched(helm: Helm, where: 
     assert environment(only(documents, "Deployment"))["ACCOUNTSYNC_WATCH_SECRETS"] == "false"
 
 
+@pytest.mark.parametrize("where", [{}, {"watchNamespaces": ["a"]}], ids=["cluster", "namespace"])
+def test_configmaps_limited_by_name_can_be_read_and_not_watched(helm: Helm, where: Document) -> None:
+    documents = helm.template({**where, "rbac": {"configMapNames": ["one", "two"]}})
+    role = ("Role", "accountsync") if where else ("ClusterRole", "accountsync-tenant")
+    rules = role_rules(documents, *role)
+    assert rules["configmaps"] == {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "resourceNames": ["one", "two"],
+        "verbs": ["get"],
+    }
+    assert rules["secrets"]["verbs"] == ["get", "watch"]
+    variables = environment(only(documents, "Deployment"))
+    assert (variables["ACCOUNTSYNC_WATCH_SECRETS"], variables["ACCOUNTSYNC_WATCH_CONFIGMAPS"]) == ("true", "false")
+
+
+@pytest.mark.parametrize(
+    "account", [{"create": False}, {"create": False, "name": "default"}, {"create": True, "name": "default"}], ids=str
+)
+def test_the_service_account_that_every_pod_has_is_never_given_rights(helm: Helm, account: Document) -> None:
+    with pytest.raises(HelmError, match=r"serviceAccount\.name"):
+        helm.template({"serviceAccount": account})
+
+
+def test_a_service_account_that_exists_is_bound_by_its_name(helm: Helm) -> None:
+    documents = helm.template({"serviceAccount": {"create": False, "name": "given"}})
+    assert [subject["name"] for subject in only(documents, "ClusterRoleBinding")["subjects"]] == ["given"]
+    assert pod(documents)["serviceAccountName"] == "given"
+
+
 def test_what_is_not_watched_may_not_be_watched(helm: Helm) -> None:
     documents = helm.template({"watchSecrets": False, "watchConfigMaps": False})
     tenant = role_rules(documents, "ClusterRole", "accountsync-tenant")
@@ -187,9 +222,10 @@ def test_what_is_not_watched_may_not_be_watched(helm: Helm) -> None:
     assert (variables["ACCOUNTSYNC_WATCH_SECRETS"], variables["ACCOUNTSYNC_WATCH_CONFIGMAPS"]) == ("false", "false")
 
 
-def test_the_example_for_a_tenant_names_its_secrets() -> None:
+def test_the_example_for_a_tenant_grants_what_the_chart_grants_by_name(helm: Helm) -> None:
     role, binding = yaml.safe_load_all((CHART / "examples" / "tenant-role.yaml").read_text())
-    assert all(rule["resourceNames"] and rule["verbs"] == ["get"] for rule in role["rules"])
+    names = {"secretNames": ["grid-btc-read"], "configMapNames": ["grid-btc-state"]}
+    assert role["rules"] == only(helm.template({"rbac": names}), "ClusterRole", "accountsync-tenant")["rules"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "accountsync", "namespace": "accountsync"}]
 
 
@@ -278,7 +314,7 @@ def test_the_old_pod_ends_before_the_new_one_starts(helm: Helm) -> None:
 def test_probes_ask_the_operator_and_can_be_given_time(helm: Helm) -> None:
     found = container(helm.template({"probes": {"liveness": {"timeoutSeconds": 9}}}))
     paths = [found[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
-    assert [path["path"] for path in paths] == ["/readyz", "/livez", "/readyz"]
+    assert [path["path"] for path in paths] == ["/livez", "/livez", "/readyz"], "only readiness may wait for a right"
     assert {path["port"] for path in paths} == {"metrics"}
     assert found["livenessProbe"]["timeoutSeconds"] == 9
     assert {"name": "metrics", "containerPort": 9090} in found["ports"]

@@ -2,11 +2,12 @@
 
 import copy
 import json
+import re
 
 import jsonschema
 import pytest
 import yaml
-from tests.support.helm import CHART, Document, Helm, HelmError
+from tests.support.helm import CHART, MONITORING, Document, Helm, HelmError, only
 from tests.support.running import ROOT
 from tools import chart, values
 
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.lint
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+SPIKE = "AccountSyncMismatchSpike"
 WRONG: list[tuple[Document, str]] = [
     ({"replicas": 2}, "replicas"),
     ({"replicas": "1"}, "replicas"),
@@ -34,6 +36,28 @@ WRONG: list[tuple[Document, str]] = [
     ({"probes": {"liveness": {"httpGet": {}}}}, "probes.liveness"),
     ({"podLabels": {"a": 1}}, "podLabels.a"),
     ({"service": {"port": 0}}, "service.port"),
+    ({"resources": {"limits": {"memory": "512m"}}}, "resources.limits.memory"),
+    ({"resources": {"limits": {"memory": "lots"}}}, "resources.limits.memory"),
+    ({"resources": {"requests": {"cpu": "50Mi"}}}, "resources.requests.cpu"),
+    ({"resources": {"requests": {"cpu": -1}}}, "resources.requests.cpu"),
+    ({"resources": {"limits": {"ephemeral-storage": "1 GB"}}}, "resources.limits.ephemeral-storage"),
+    ({"allowedEndpoints": ["https://a.example:0"]}, "allowedEndpoints.0"),
+    ({"allowedBotUrls": ["http://a.example:65536"]}, "allowedBotUrls.0"),
+    ({"rbac": {"configMapNames": ["A"]}}, "rbac.configMapNames.0"),
+    *(
+        ({"networkPolicy": {"exchanges": {"cidrs": [cidr]}}}, "networkPolicy.exchanges.cidrs.0")
+        for cidr in ("256.0.0.1/32", "10.0.0.1/33", "10.0.0/24", "1.2.3.4.5/8", "fd00::/129", "beef/8", "10.0.0.1:80/8")
+    ),
+    *(
+        ({"networkPolicy": {"cilium": {"fqdns": [name]}}}, "networkPolicy.cilium.fqdns.0")
+        for name in ("*", "**", "*.com", "*.*", "*binance.com", "fapi.*.com")
+    ),
+    ({"networkPolicy": {"cilium": {"enabled": True}}}, "networkPolicy.cilium.fqdns"),
+    ({"prometheusRule": {"scope": "Some"}}, "prometheusRule.scope"),
+    *(
+        ({"prometheusRule": {"overrides": {SPIKE: {"window": window}}}}, f"prometheusRule.overrides.{SPIKE}.window")
+        for window in ("19s", "0m", "5", "1m30s", "0020s")
+    ),
     ({"networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1"]}}}, "networkPolicy.apiServer.cidrs.0"),
     ({"networkPolicy": {"bots": [{"ports": [80]}]}}, "networkPolicy.bots.0"),
     ({"serviceMonitor": {"interval": "often"}}, "serviceMonitor.interval"),
@@ -51,6 +75,57 @@ def test_a_wrong_value_is_refused_with_its_path(helm: Helm, wrong: Document, pat
     newer, older = f"'/{path.replace('.', '/')}'", f"- {path}: "  # as helm says it from 3.18 on, and before
     unknown = (f"'{path}' not allowed", f"property {path} is not allowed") if path in wrong else ()
     assert any(form in str(refusal.value) for form in (newer, older, *unknown))
+
+
+RIGHT: list[Document] = [
+    {"allowedEndpoints": ["https://a.example:1", "https://b.example:65535", "http://[::1]:*", "https://c.example"]},
+    {"resources": {"limits": {"memory": "1.5Gi", "cpu": "0.5", "ephemeral-storage": "1e9"}}},
+    {"resources": {"limits": {"memory": 536870912, "cpu": 2}, "requests": {"cpu": "1500m", "memory": "512M"}}},
+    {"networkPolicy": {"exchanges": {"cidrs": ["0.0.0.0/0", "255.255.255.255/32", "::/0", "2000::/3"]}}},
+    {"networkPolicy": {"apiServer": {"cidrs": ["fd00:1:2:3:4:5:6:7/128", "::ffff:10.0.0.1/104"]}}},
+    {"networkPolicy": {"cilium": {"fqdns": ["fapi.binance.com", "*.bybit.com", "api*.okx.com", "kraken.com"]}}},
+    {"prometheusRule": {"overrides": {SPIKE: {"window": "20s"}, "ReconcileMismatchDetected": {"window": "100s"}}}},
+    {"prometheusRule": {"ruleLabels": {"team": "desk"}}, "podLabels": {"app.kubernetes.io/part-of": "desk"}},
+]
+
+
+@pytest.mark.parametrize("right", RIGHT, ids=str)
+def test_a_right_value_is_taken(helm4: Helm, right: Document) -> None:
+    assert helm4.template(right)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["podLabels", *(f"{name}.labels" for name in ("service", "serviceMonitor", "podMonitor", "prometheusRule"))],
+)
+def test_the_labels_by_which_the_chart_finds_its_own_are_not_replaced(helm: Helm, place: str) -> None:
+    own = only(helm.template(), "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert len(own) > 4
+    above, _, last = place.rpartition(".")
+    for key in own:
+        wrong: Document = {last: {key: "mine"}}
+        escaped = re.escape(key.replace("/", "~1"))
+        with pytest.raises(HelmError, match=rf"'/{place.replace('.', '/')}/{escaped}'"):
+            helm.template({above: wrong} if above else wrong)
+
+
+def test_the_labels_by_which_an_alert_is_routed_are_not_replaced(helm: Helm) -> None:
+    rules = yaml.safe_load((ROOT / "alerts" / "accountsync.yaml").read_text())["groups"]
+    alerts = [rule for group in rules for rule in group["rules"] if "alert" in rule]
+    kept = {"namespace", "account", *(label for rule in alerts for label in rule["labels"])}
+    kept |= {
+        label for rule in alerts for names in re.findall(r"by \(([^)]+)\)", rule["expr"]) for label in names.split(", ")
+    }
+    assert len(kept) > 7
+    for label in kept:
+        with pytest.raises(HelmError, match=f"'/prometheusRule/ruleLabels/{label}'"):
+            helm.template({"prometheusRule": {"ruleLabels": {label: "mine"}}})
+    values = {"prometheusRule": {"enabled": True, "ruleLabels": {"severity": "none", "category": "none"}}}
+    unchecked = helm.template(values, "--skip-schema-validation", apis=(MONITORING,))
+    found = [rule for group in only(unchecked, "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+    assert {rule["alert"]: rule["labels"] for rule in found if "alert" in rule} == {
+        rule["alert"]: rule["labels"] for rule in alerts
+    }
 
 
 def test_one_scrape_is_enough(helm: Helm) -> None:

@@ -44,6 +44,17 @@ def overrides(speed: float, names: tuple[str, ...]) -> dict[str, dict[str, str]]
     }
 
 
+def bridging(group: Mapping[str, Any], speed: float) -> dict[str, Any]:
+    """A group of rules with each keep_firing_for divided by `speed`, and still longer than a restart takes."""
+
+    def bridged(rule: Mapping[str, Any]) -> dict[str, Any]:
+        kept = rule.get("keep_firing_for")
+        shorter = f"{max(seconds(kept) / speed, LONGEST_RESTART):.0f}s" if kept else None
+        return {**rule, "keep_firing_for": shorter} if shorter else {**rule}
+
+    return {**group, "rules": [bridged(rule) for rule in group["rules"]]}
+
+
 def _window(rule: Mapping[str, Any]) -> str:
     found = re.search(r"\[(\w+)\]", rule["expr"])
     assert found is not None, rule

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.page.pace import overrides, routes, seconds
+from tests.page.pace import bridging, overrides, routes, seconds
 from tests.page.pager import PAGERDUTY, SLACK, Arrived, Pager
 from tests.support import tools
 from tests.support.monitoring import Alertmanager, Prometheus
@@ -69,6 +69,7 @@ def rules(tmp_path: Path) -> Path:
         [
             str(tools.find("helm3") / "helm"),
             *("template", "accountsync", str(ROOT / "charts" / "accountsync"), f"--values={values}"),
+            "--namespace=accountsync",
             *("--api-versions=monitoring.coreos.com/v1", "--show-only=templates/prometheusrule.yaml"),
         ],
         capture_output=True,
@@ -78,7 +79,7 @@ def rules(tmp_path: Path) -> Path:
     ).stdout
     (rule,) = (document for document in yaml.safe_load_all(rendered) if document)
     path = tmp_path / "rules.yaml"
-    path.write_text(yaml.safe_dump({"groups": rule["spec"]["groups"]}))
+    path.write_text(yaml.safe_dump({"groups": [bridging(group, SPEED) for group in rule["spec"]["groups"]]}))
     return path
 
 
@@ -94,7 +95,7 @@ def test_drift_reaches_a_person_once_and_so_does_its_end(
 ) -> None:
     only = f"--namespace={stage.namespace}"
     with Operator(kubeconfig, only) as operator:
-        target = {f"127.0.0.1:{operator.port}": {"pod": "accountsync-0"}}
+        target = {f"127.0.0.1:{operator.port}": {"namespace": "accountsync", "pod": "accountsync-0"}}
         with Prometheus(
             tmp_path / "prometheus", target, rules=[rules], alertmanager=alertmanager.address, every=STEP
         ) as prometheus:

@@ -25,6 +25,10 @@ BY_ARCHIVE = "the official release archive"
 BY_DEBIAN = "Debian's package"
 BY_GO = "a build from source with Go"
 
+PROMETHEUS = r"2\.(?:4[2-9]|[5-9]\d|\d{3,})|(?:[3-9]|[1-9]\d+)\.\d+"
+"""2.42, which has keep_firing_for, and newer."""
+ALERTMANAGER = r"0\.(?:2[5-9]|[3-9]\d|\d{3,})|[1-9]\d*\.\d+"
+"""0.25 and newer."""
 KUBERNETES_MINOR_OF_HELM = "37"
 """Of Helm's client-go. Its release builds have Helm 3 render charts for that version; Helm 4 finds it by itself."""
 
@@ -43,6 +47,7 @@ def _of_prometheus(
     name: str,
     version: str,
     programs: tuple[str, ...],
+    versions: str,
     debian: Package | None = None,
     tags: str = "",
     added: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
@@ -56,7 +61,7 @@ def _of_prometheus(
         **({BY_DEBIAN: debian.provide} if debian else {}),
         BY_GO: GoBuild(name, packages, 4 << 10, stamps, tags, added=added).provide,
     }
-    fits = rf"^(?:{'|'.join(programs)}), version (?:2\.[4-9]|3\.|0\.[2-9])\d"
+    fits = rf"^(?:{'|'.join(programs)}), version (?:{versions})\."
     return Tool(name, version, dict.fromkeys(programs, "--version"), fits, providers, any_on_path=True)
 
 
@@ -82,6 +87,7 @@ _TOOLS = (
         "prometheus",
         "3.15.0",
         ("prometheus", "promtool"),
+        PROMETHEUS,
         Package("prometheus", {"prometheus": "usr/bin/prometheus", "promtool": "usr/bin/promtool"}),
         tags="remove_all_sd,enable_kubernetes_sd",  # the clouds' clients are most of what there is to compile
     ),
@@ -90,6 +96,7 @@ _TOOLS = (
         "alertmanager",
         "0.34.1",
         ("alertmanager", "amtool"),
+        ALERTMANAGER,
         added={
             "github.com/prometheus/alertmanager": {"ui/app/dist/index.html": "<!doctype html><title>No pages</title>\n"}
         },

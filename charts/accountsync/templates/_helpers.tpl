@@ -14,9 +14,14 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Never the namespace's `default`: whoever runs a pod there without naming an account would have these rights. */}}
 {{- define "accountsync.serviceAccountName" -}}
-{{- $own := ternary (include "accountsync.fullname" .) "default" .Values.serviceAccount.create -}}
-{{- .Values.serviceAccount.name | default $own -}}
+{{- $own := ternary (include "accountsync.fullname" .) "" .Values.serviceAccount.create -}}
+{{- $name := .Values.serviceAccount.name | default $own -}}
+{{- if has $name (list "" "default") -}}
+{{- fail "serviceAccount.name: with create false, name one that exists; `default` is every pod's and is not given rights" -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{/* With the component, so that nothing selects the pod of `helm test`. */}}
@@ -52,6 +57,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if and .Values.watchSecrets (not .Values.rbac.secretNames) }}true{{ end -}}
 {{- end -}}
 
+{{- define "accountsync.watchConfigMaps" -}}
+{{- if and .Values.watchConfigMaps (not .Values.rbac.configMapNames) }}true{{ end -}}
+{{- end -}}
+
 {{/* What the cluster lacks of what is enabled: a line each, or nothing. */}}
 {{- define "accountsync.leftOut" -}}
 {{- $monitoring := .Capabilities.APIVersions.Has "monitoring.coreos.com/v1" -}}
@@ -77,7 +86,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get{{ if include "accountsync.watchSecrets" . }}, watch{{ end }}]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get{{ if .Values.watchConfigMaps }}, watch{{ end }}]
+  {{- with .Values.rbac.configMapNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [get{{ if include "accountsync.watchConfigMaps" . }}, watch{{ end }}]
 {{- end -}}
 
 {{/* The operator's rights over accounts. */}}
@@ -119,20 +131,38 @@ relabelings:
     replacement: accountsync
 {{- end -}}
 
+{{/* Whether a rule is wanted: "true" or nothing. Takes (rule, values of prometheusRule). */}}
+{{- define "accountsync.wanted" -}}
+{{- $name := index . 0 | dig "alert" "" -}}
+{{- $values := index . 1 -}}
+{{- $operator := has $name (list "AccountSyncOperatorDown" "AccountSyncOperatorAbsent" "NamespaceNotFollowed") -}}
+{{- if and (or $operator (eq $values.scope "All")) (not (has $name $values.excluded)) }}true{{ end -}}
+{{- end -}}
+
+{{/* An expression that asks for this release's own targets: another release's would hide that ours are gone. Takes
+(expression, namespace of the release). */}}
+{{- define "accountsync.ownTargets" -}}
+{{- $own := printf "up{job=\"accountsync\", namespace=%q}" (index . 1) -}}
+{{- index . 0 | toString | trim | replace "up{job=\"accountsync\"}" $own -}}
+{{- end -}}
+
 {{/* One alert, as the values want it. Takes (rule, values of prometheusRule). The schema lets only those overrides
-through that the alert's expression has a place for. */}}
+through that the alert's expression has a place for. `window` takes the place of the ranges that are as long as the
+first one. */}}
 {{- define "accountsync.alert" -}}
 {{- $rule := index . 0 -}}
 {{- $values := index . 1 -}}
 {{- $override := get $values.overrides $rule.alert | default dict -}}
-{{- $labels := merge dict $values.ruleLabels ($rule.labels | default dict) -}}
+{{- $labels := merge dict ($rule.labels | default dict) $values.ruleLabels -}}
 {{- $expr := $rule.expr | toString | trim -}}
 {{- with $override.for }}{{ $_ := set $rule "for" . }}{{ end -}}
 {{- with $override.severity }}{{ $_ := set $labels "severity" . }}{{ end -}}
 {{- if hasKey $override "threshold" -}}
 {{- $expr = regexReplaceAll "[0-9.]+$" $expr (toJson $override.threshold) -}}
 {{- end -}}
-{{- with $override.window }}{{ $expr = regexReplaceAll "\\[[0-9]+[a-z]+\\]" $expr (printf "[%s]" .) }}{{ end -}}
+{{- with $override.window }}
+{{- $expr = replace (regexFind "\\[[0-9]+[a-z]+\\]" $expr) (printf "[%s]" .) $expr }}
+{{- end -}}
 {{- $_ := set $rule "expr" $expr -}}
 {{- $_ := set $rule "labels" $labels -}}
 {{- if dig "annotations" "runbook_url" "" $rule -}}
