@@ -37,6 +37,7 @@ def plane(bare: ControlPlane, helm4: Helm) -> ControlPlane:
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[SimulatorThread]:
     with SimulatorThread() as simulator:
+        simulator.call(lambda sim: setattr(sim.limits, "weight_per_minute", 1_000_000))  # one minute for many operators
         yield simulator
 
 
