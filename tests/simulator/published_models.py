@@ -37,6 +37,8 @@ DAY = model(
     "quoteVolume",
     integer="openTime closeTime firstId lastId count",
 )
+DEPTH = model(integer="lastUpdateId E T", lists="bids asks")
+BOOK_TICKER = model(text="symbol bidPrice bidQty askPrice askQty", integer="time lastUpdateId")
 BRACKETS = model(text="symbol", number="notionalCoef", lists="brackets")
 BRACKET = model(integer="bracket initialLeverage notionalCap notionalFloor", number="maintMarginRatio cum")
 ORDER = model(
@@ -64,6 +66,16 @@ ALGO_COMMON = model(
     boolean="closePosition priceProtect reduceOnly",
     null="icebergQuantity",
 )
+PLACED_ALGO_ORDER = model(
+    text="clientAlgoId algoType orderType symbol side positionSide timeInForce quantity algoStatus triggerPrice price "
+    "selfTradePreventionMode workingType priceMatch activatePrice callbackRate",
+    integer="algoId createTime updateTime triggerTime goodTillDate",
+    boolean="closePosition priceProtect reduceOnly",
+    null="icebergQuantity",
+)
+CANCELED_ALGO_ORDER = model(text="clientAlgoId code msg", integer="algoId")
+CANCELED_ALL = model(text="msg", integer="code")
+COUNTDOWN = model(text="symbol countdownTime")
 ALGO_ORDER = ALGO_COMMON | model(text="actualType actualQty")
 LISTED_ALGO_ORDER = ALGO_COMMON | model(text="tpTriggerPrice tpPrice slTriggerPrice slPrice")
 TRADE = model(

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import ccxt.async_support as ccxt
@@ -56,10 +58,16 @@ def conditional(world: World, account: Account, **changes: Any) -> AlgoOrder:
     return world.algos.place(account, **wanted)
 
 
+async def until(happened: Callable[[], object]) -> None:
+    """Wait for what nobody tells, and fail if it does not come."""
+    async with asyncio.timeout(20):
+        while not happened():  # noqa: ASYNC110 - the log is not an event, and need not be
+            await asyncio.sleep(0)
+
+
 async def until_asked(sim: Simulator) -> None:
     """Until the first request has arrived."""
-    while not sim.requests.total:  # noqa: ASYNC110 - the log is not an event, and need not be
-        await asyncio.sleep(0)
+    await until(lambda: sim.requests.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,18 @@ class Wire:
     async def get(self, path: str, params: str = "") -> Answer:
         """Signed if there is a key."""
         return await self.send("GET", path, self.signed(params) if self.key else params)
+
+    async def call(self, method: str, path: str, **params: object) -> Answer:
+        """Signed, with these parameters in the query string."""
+        return await self.send(method, path, self.signed(urlencode(params)))
+
+    async def order(self, **changes: object) -> Answer:
+        """Places one: a BTCUSDT buy of 0.1 unless told otherwise; a parameter that is None is not sent."""
+        wanted: dict[str, object] = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.1"}
+        if changes.get("price") is not None:
+            wanted |= {"type": "LIMIT", "timeInForce": "GTC"}
+        wanted = {name: value for name, value in (wanted | changes).items() if value is not None}
+        return await self.call("POST", "/fapi/v1/order", **wanted)
 
     async def send(self, method: str, path: str, query: str = "", body: str | None = None) -> Answer:
         """Query string and body exactly as given."""

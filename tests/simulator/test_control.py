@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.simulator.support import START_MS, Wire
+from tests.simulator.support import START_MS, StillClock, Wire
 
 from accountsync.simulator import Simulator
 
@@ -155,6 +155,24 @@ async def test_wallet_position_marks_and_clock(control: Control) -> None:
     assert await control("POST", "/clock", {"advance_ms": 1500}) == {"time": START_MS + 1500}
 
 
+async def test_books(wire: Wire, control: Control) -> None:
+    before = (await control("GET", "/books"))["BTCUSDT"]
+    assert before == {"levels": 20, "quantity": "1.538", "spacing": "0.10", "refills": True}
+    books = await control("PUT", "/books", {"BTCUSDT": {"levels": 1, "quantity": 0.5}, "ETHUSDT": {"refills": False}})
+    assert books["BTCUSDT"] == before | {"levels": 1, "quantity": "0.5"}
+    assert books["ETHUSDT"]["refills"] is False
+    told = (await wire.get("/fapi/v1/depth", "symbol=BTCUSDT")).json
+    assert (told["bids"], told["asks"]) == ([["64999.90", "0.500"]], [["65000.10", "0.500"]])
+
+
+async def test_what_is_due_happens_before_an_action(wire: Wire, control: Control, clock: StillClock) -> None:
+    await wire.order(price="60000")
+    await wire.call("POST", "/fapi/v1/countdownCancelAll", symbol="BTCUSDT", countdownTime=1000)
+    assert len((await control("GET", "/accounts/grid-btc"))["openOrders"]) == 1
+    clock.now += 1000
+    assert (await control("GET", "/accounts/grid-btc"))["openOrders"] == []
+
+
 async def test_limits(wire: Wire, control: Control) -> None:
     assert (await control("GET", "/limits"))["weight_per_minute"] == 2400
     await control("PUT", "/limits", {"weight_per_minute": 1})
@@ -218,6 +236,9 @@ async def test_requests_and_counts(wire: Wire, control: Control) -> None:
         ("POST", "/accounts/grid-btc/algo-orders", {"symbol": "BTCUSDT"}, 422),
         ("POST", "/accounts/grid-btc/algo-orders/1/trigger", None, 409),
         ("PUT", "/marks", {"NOPEUSDT": "1"}, 409),
+        ("PUT", "/books", {"NOPEUSDT": {"levels": 1}}, 409),
+        ("PUT", "/books", {"BTCUSDT": {"quantity": "0.0001"}}, 409),
+        ("PUT", "/books", {"BTCUSDT": {"levels": -1}}, 422),
         ("POST", "/funding", {"symbol": "NOPEUSDT", "rate": "0.1"}, 409),
         ("POST", "/funding", {"symbol": "BTCUSDT"}, 422),
         ("POST", "/accounts/grid-btc/liquidate", {"symbol": "BTCUSDT", "position_side": "UP"}, 422),

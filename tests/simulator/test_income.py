@@ -110,9 +110,14 @@ legs = st.sampled_from(["LONG", "SHORT"])
 
 
 def trading(side: str, quantity: Decimal, price: Decimal, leg: str) -> Step:
+    """Fills half of an order, or as much of it as its leg can give."""
+
     def step(world: World, account: Account) -> None:
         placed = world.place_order(account, symbol=BTC, side=side, quantity=quantity, price=price, position_side=leg)
-        world.fill(placed, quantity=quantity / 2)
+        closes = (leg, side) in (("LONG", "SELL"), ("SHORT", "BUY"))
+        held = abs(account.position(BTC, leg).amount)  # type: ignore[arg-type]
+        if held or not closes:
+            world.fill(placed, quantity=min(quantity / 2, held) if closes else quantity / 2)
 
     return step
 

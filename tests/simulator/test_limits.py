@@ -31,6 +31,12 @@ from tests.simulator.support import StillClock, Wire
         ("/fapi/v1/premiumIndex", "symbol=BTCUSDT", 1),
         ("/fapi/v1/ticker/price", "", 2),
         ("/fapi/v1/exchangeInfo", "", 1),
+        ("/fapi/v1/ticker/bookTicker", "", 5),
+        ("/fapi/v1/ticker/bookTicker", "symbol=BTCUSDT", 2),
+        ("/fapi/v1/depth", "symbol=BTCUSDT", 10),
+        ("/fapi/v1/depth", "symbol=BTCUSDT&limit=50", 2),
+        ("/fapi/v1/depth", "symbol=BTCUSDT&limit=100", 5),
+        ("/fapi/v1/depth", "symbol=BTCUSDT&limit=1000", 20),
         ("/fapi/v1/nowhere", "", 1),
     ],
 )

@@ -69,6 +69,9 @@ CASES: list[tuple[str, str, str, Pick, Model]] = [
     ("ticker/price", "/fapi/v1/ticker/price", BTC, whole, published.PRICE),
     ("ticker/price", "/fapi/v2/ticker/price", "", whole, published.PRICE),
     ("ticker/24hr", "/fapi/v1/ticker/24hr", BTC, whole, published.DAY),
+    ("depth", "/fapi/v1/depth", BTC, whole, published.DEPTH),
+    ("bookTicker", "/fapi/v1/ticker/bookTicker", "", whole, published.BOOK_TICKER),
+    ("bookTicker", "/fapi/v1/ticker/bookTicker", BTC, whole, published.BOOK_TICKER),
     ("premiumIndex", "/fapi/v1/premiumIndex", "", whole, published.PREMIUM_INDEX),
     ("premiumIndex", "/fapi/v1/premiumIndex", BTC, whole, published.PREMIUM_INDEX),
     ("leverageBracket", "/fapi/v1/leverageBracket", "", whole, published.BRACKETS),
@@ -136,6 +139,25 @@ async def test_placing_and_cancelling(traded: Wire) -> None:
     assert_complete("order", placed.json, published.PLACED)
     canceled = await traded.send("DELETE", "/fapi/v1/order", traded.signed(f"{BTC}&origClientOrderId=gone"))
     assert_complete("order", canceled.json, published.CANCELED)
+
+
+async def test_trading(traded: Wire) -> None:
+    async def answer(method: str, path: str, **params: object) -> Any:
+        told = await traded.call(method, f"/fapi/v1/{path}", symbol="BTCUSDT", **params)
+        assert told.status == 200
+        return told.json
+
+    stop = {"algoType": "CONDITIONAL", "side": "SELL", "type": "STOP_MARKET", "triggerPrice": 60_000, "quantity": "0.1"}
+    for told, fields in (
+        (await answer("POST", "order", side="BUY", type="MARKET", quantity="0.01"), published.PLACED),
+        ((await answer("DELETE", "batchOrders", origClientOrderIdList='["held"]'))[0], published.CANCELED),
+        (await answer("DELETE", "allOpenOrders"), published.CANCELED_ALL),
+        (await answer("POST", "countdownCancelAll", countdownTime=1000), published.COUNTDOWN),
+        (await answer("POST", "algoOrder", **stop, clientAlgoId="stop"), published.PLACED_ALGO_ORDER),
+        (await answer("DELETE", "algoOrder", clientAlgoId="stop"), published.CANCELED_ALGO_ORDER),
+        (await answer("DELETE", "algoOpenOrders"), published.CANCELED_ALL),
+    ):
+        assert_complete("order" if "orderId" in told else "else", told, fields)
 
 
 async def test_amending(traded: Wire) -> None:

@@ -20,6 +20,7 @@ from accountsync.simulator.thread import SimulatorThread
 
 SCENARIO = """
 marks: {BTCUSDT: "64000"}
+books: {BTCUSDT: {levels: 5, spacing: "10", refills: false}}
 accounts:
   - name: grid-btc
     wallet: {USDT: "10000"}
@@ -41,6 +42,8 @@ def test_a_scenario(tmp_path: Path) -> None:
     assert str(account.position("BTCUSDT").entry_price) == "63000.1"
     assert [order.client_order_id for order in account.open_orders.values()] == ["web_1"]
     assert len(list(sim.faults)) == 1
+    depth = sim.world.books.depth("BTCUSDT")
+    assert (depth.levels, str(depth.spacing), str(depth.quantity), depth.refills) == (5, "10", "1.538", False)
 
 
 def test_json_is_a_scenario_too(tmp_path: Path) -> None:

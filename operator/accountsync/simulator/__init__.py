@@ -6,6 +6,7 @@ exchange stands in `limitations.py`.
 """
 
 from accountsync.simulator.algo import AlgoOrder, AlgoStatus
+from accountsync.simulator.book import Depth, Offer
 from accountsync.simulator.faults import Fault, Kind
 from accountsync.simulator.income import Income, IncomeType
 from accountsync.simulator.journal import RequestRecord
@@ -21,10 +22,12 @@ __all__ = [
     "AlgoStatus",
     "ApiKey",
     "AutoClose",
+    "Depth",
     "Fault",
     "Income",
     "IncomeType",
     "Kind",
+    "Offer",
     "Order",
     "OrderStatus",
     "Position",

@@ -205,6 +205,7 @@ class AlgoDesk:
 
     def _keep(self, algo: AlgoOrder) -> AlgoOrder:
         book = self._books[algo.account]
+        self._world.revision += 1
         book.every[algo.algo_id] = algo
         if algo.is_open:
             book.open[algo.algo_id] = algo

@@ -8,11 +8,14 @@ from dataclasses import replace
 from decimal import Decimal
 
 from accountsync.simulator import refusals
+from accountsync.simulator.affording import check_margin
+from accountsync.simulator.asked import asked_decimal, asked_side
 from accountsync.simulator.call import Call
 from accountsync.simulator.calls_order import asked_ids, find
 from accountsync.simulator.markets import SymbolSpec
 from accountsync.simulator.model import Order
-from accountsync.simulator.placing import affordable, asked_decimal, asked_side, check_filters
+from accountsync.simulator.placing import check_amended
+from accountsync.simulator.reducing import only_reduces
 from accountsync.simulator.refusals import Refusal
 from accountsync.simulator.span import DAY_MS, KEPT_DAYS, asked_span
 from accountsync.simulator.views_algo import amendment_row
@@ -39,7 +42,7 @@ def amend(call: Call) -> object:
     if call.text("priceMatch"):
         raise refusals.not_supported()
     quantity, price, modify_id = asked_decimal(call, "quantity"), asked_decimal(call, "price"), call.integer("modifyId")
-    check_filters(spec, price, quantity, reduce_only=True)  # the notional's refusal differs from placing's
+    check_amended(spec, replace(current, price=price, orig_qty=quantity), call.world.marks[spec.symbol])
     _check_change(call, spec, current, price, quantity)
     amended = call.world.amend(current, price=price, quantity=quantity, modify_id=modify_id)
     told = {} if modify_id is None else {"modifyId": modify_id}
@@ -62,10 +65,10 @@ def history(call: Call) -> object:
 def _check_change(call: Call, spec: SymbolSpec, current: Order, price: Decimal, quantity: Decimal) -> None:
     if (price, quantity) == (current.price, current.orig_qty):
         raise Refusal(-5027, "No need to modify the order.")
-    if not current.reduce_only and price * quantity < spec.min_notional:
+    if not only_reduces(current) and price * quantity < spec.min_notional:
         raise Refusal(-5029, f"Order's notional must be no smaller than {spec.min_notional}")
     if len(call.world.amendments.of(current.account, current.ref)) >= MOST_AMENDMENTS:
         raise Refusal(-5026, "Exceed maximum modify order limit.")
     more = price * (quantity - current.executed_qty) - current.price * current.remaining
-    if not current.reduce_only and more > 0 and not affordable(call, spec, more):
-        raise Refusal(-2019, "Margin is insufficient.")
+    if not only_reduces(current) and more > 0:
+        check_margin(call, spec, current.side, current.position_side, more)

@@ -39,8 +39,8 @@ class Call:
         return self.sent_key
 
     def text(self, name: str) -> str | None:
-        """A parameter; an empty one counts as not sent."""
-        return self.params.get(name) or None
+        """A parameter, in its own spelling or all in small letters; an empty one counts as not sent."""
+        return self.params.get(name) or self.params.get(name.lower()) or None
 
     def required(self, name: str) -> str:
         """A parameter that must be there: Refusal -1102."""

@@ -1,11 +1,10 @@
-"""Calls about orders: asking, and for keys that may trade placing and cancelling a plain limit order."""
+"""Calls that ask about orders."""
 
 from accountsync.simulator import refusals
 from accountsync.simulator.call import Call
 from accountsync.simulator.model import Order
-from accountsync.simulator.placing import limit_order
 from accountsync.simulator.span import week_span
-from accountsync.simulator.views_order import acknowledged_order, listed_order, queried_order
+from accountsync.simulator.views_order import listed_order, queried_order
 
 
 def open_orders(call: Call) -> object:
@@ -39,25 +38,6 @@ def all_orders(call: Call) -> object:
         order for order in call.world.remembered_orders(call.account, spec.symbol) if order.order_id >= (first or 0)
     )
     return [listed_order(order, spec) for order in span.choose(found, lambda order: order.time)]
-
-
-def place(call: Call) -> object:
-    """A limit order that rests in the book."""
-    placed = limit_order(call)
-    return acknowledged_order(placed, call.world.spec(placed.symbol))
-
-
-def cancel(call: Call) -> object:
-    """Take one order off the book: Refusal -2011 if it is not there."""
-    found = find(call)
-    if found is None or not found.status.is_open:
-        raise refusals.unknown_order()
-    return acknowledged_order(call.world.cancel(found), call.world.spec(found.symbol))
-
-
-def not_yet(_call: Call) -> object:
-    """Signature and permission were checked; there is no more to this call so far."""
-    raise refusals.not_supported()
 
 
 def asked_ids(call: Call) -> tuple[int | None, str | None]:

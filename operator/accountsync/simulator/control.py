@@ -16,6 +16,7 @@
     POST   /control/accounts/{name}/wallet                     {"asset", "amount"}: negative withdraws
     POST   /control/accounts/{name}/positions                  a PositionSpec
     PUT    /control/marks                                      {symbol: price, …}; may trigger and liquidate
+    GET    /control/books, PUT /control/books                  {symbol: a DepthSpec, …}: what others offer at each level
     POST   /control/funding                                    {"symbol", "rate"}: longs pay a positive rate
     POST   /control/accounts/{name}/liquidate                  {"symbol", "position_side"?, "price"?}
     POST   /control/accounts/{name}/deleverage                 {"symbol", "quantity", "position_side"?, "price"?}
@@ -23,7 +24,7 @@
     GET    /control/limits, PUT /control/limits                {"weight_per_minute"?, …, "forgive"?}
     GET    /control/faults, POST /control/faults               a FaultSpec; the answer holds its id
     DELETE /control/faults, DELETE /control/faults/{id}
-    GET    /control/requests?account=&path=&method=&write=&after=
+    GET    /control/requests?account=&path=&method=&write=&effect=&client_id=&after=
     GET    /control/requests/counts
 
 An action that cannot be done is answered 409, a body that cannot be read 422, with {"error": …}.
@@ -38,6 +39,7 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from accountsync.simulator.control_events import Events
+from accountsync.simulator.control_market import Market
 from accountsync.simulator.control_orders import order_routes
 from accountsync.simulator.faults import FaultBook
 from accountsync.simulator.journal import Journal
@@ -68,12 +70,6 @@ class WalletSpec(Spec):
     amount: Amount
 
 
-class ClockSpec(Spec):
-    """Time that passes at once."""
-
-    advance_ms: int
-
-
 class LimitsSpec(Spec):
     """New limits; `forgive` also forgets all use and bans."""
 
@@ -86,12 +82,11 @@ class LimitsSpec(Spec):
 
 
 ACCOUNTS: TypeAdapter[AccountSpec | list[AccountSpec]] = TypeAdapter(AccountSpec | list[AccountSpec])
-MARKS: TypeAdapter[dict[str, Amount]] = TypeAdapter(dict[str, Amount])
 
 
 def control_app(world: World, faults: FaultBook, limiter: RateLimiter, journal: Journal) -> web.Application:
     """The application; each handler translates, the world acts."""
-    app = web.Application(middlewares=[_errors_as_json])
+    app = web.Application(middlewares=[_errors_as_json, _up_to_now(world)])
     control = Control(world, faults, limiter, journal)
     account = "/control/accounts/{name}"
     order = account + "/orders/{symbol}/{order_id:\\d+}"
@@ -108,8 +103,6 @@ def control_app(world: World, faults: FaultBook, limiter: RateLimiter, journal: 
             web.post(order + "/{action:cancel|expire|reject}", control.close_order),
             web.post(account + "/wallet", control.change_wallet),
             web.post(account + "/positions", control.set_position),
-            web.put("/control/marks", control.set_marks),
-            web.post("/control/clock", control.advance_clock),
             web.get("/control/limits", control.show_limits),
             web.put("/control/limits", control.change_limits),
             web.get("/control/faults", control.list_faults),
@@ -118,6 +111,7 @@ def control_app(world: World, faults: FaultBook, limiter: RateLimiter, journal: 
             web.delete("/control/faults/{id:\\d+}", control.clear_faults),
             web.get("/control/requests", control.list_requests),
             web.get("/control/requests/counts", control.count_requests),
+            *Market(world).routes(),
             *Events(world).routes(),
             *order_routes(world),
         ]
@@ -203,17 +197,6 @@ class Control:
         position = spec.put(self._world, self._account(request))
         return _json({"symbol": position.symbol, "amount": str(position.amount)})
 
-    async def set_marks(self, request: web.Request) -> web.Response:
-        """Some or all symbols."""
-        for symbol, price in MARKS.validate_json(await request.read()).items():
-            self._world.set_mark_price(symbol, price)
-        return _json({symbol: str(price) for symbol, price in self._world.marks.items()})
-
-    async def advance_clock(self, request: web.Request) -> web.Response:
-        """Forward only."""
-        self._world.advance_clock(ClockSpec.model_validate_json(await request.read()).advance_ms)
-        return _json({"time": self._world.now_ms()})
-
     async def show_limits(self, _request: web.Request) -> web.Response:
         """As they are."""
         return _json(asdict(self._limiter.limits))
@@ -253,6 +236,8 @@ class Control:
             path=query.get("path"),
             method=query.get("method"),
             write=TRUE.get(query.get("write", "")),
+            effect=TRUE.get(query.get("effect", "")),
+            client_id=query.get("client_id"),
             after=int(query.get("after", "0")),
         )
         return _json([asdict(record) for record in records])
@@ -274,6 +259,19 @@ class Control:
 
     def _order_view(self, order: Order) -> dict[str, Any]:
         return queried_order(order, self._world.spec(order.symbol))
+
+
+def _up_to_now(world: World) -> Any:
+    """What has become due happens before an action is carried out."""
+
+    @web.middleware
+    async def act(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        world.deadlines.pass_by()
+        return await handler(request)
+
+    return act
 
 
 @web.middleware

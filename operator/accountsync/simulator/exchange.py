@@ -13,7 +13,7 @@ import orjson
 
 from accountsync.simulator import bend, refusals
 from accountsync.simulator.call import Call
-from accountsync.simulator.faults import ActiveFault, FaultBook, Kind
+from accountsync.simulator.faults import UNKNOWN_OUTCOME, ActiveFault, FaultBook, Kind
 from accountsync.simulator.history import History, question
 from accountsync.simulator.journal import Journal, RequestRecord
 from accountsync.simulator.limits import Pool, RateLimiter
@@ -32,6 +32,7 @@ from accountsync.simulator.security import (
 from accountsync.simulator.world import World
 
 OK = 200
+UNAVAILABLE = 503
 NO_ANSWER = 0
 UNKNOWN_PATH_WEIGHT = 1
 SILENT = (Kind.HANG, Kind.RESET)
@@ -39,7 +40,7 @@ SILENT = (Kind.HANG, Kind.RESET)
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """A request: query string and body exactly as sent."""
+    """A request: query string and body exactly as sent. `late_by`: what held it back on the way."""
 
     method: str
     path: str
@@ -47,6 +48,7 @@ class WireRequest:
     body: str
     api_key: str
     peer: str
+    late_by: tuple[ActiveFault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ class _Exchange:
     signed: bool = False
     retry_after: int | None = None
     bent_by: list[ActiveFault] = field(default_factory=list)
+    effect: bool = False
+
+    def lost(self) -> bool:
+        """Whether a fault keeps it from taking effect."""
+        return any(active.fault.kind in SILENT and not active.fault.executed for active in self.faults)
 
     def of_kind(self, kind: Kind) -> list[ActiveFault]:
         return [active for active in self.faults if active.fault.kind is kind]
@@ -97,19 +104,34 @@ class Exchange:
 
     def respond(self, request: WireRequest) -> Delivery:
         """Answer one request, with whatever faults are in force."""
+        self.world.deadlines.pass_by()
         route = BY_METHOD_AND_PATH.get((request.method, request.path))
         key = self.world.keys.get(request.api_key)
-        hitting = self.faults.hitting(
+        passing = _Exchange(request, route, key, self.world.now_ms(), self._hitting(request))
+        passing.bent_by.extend(request.late_by)
+        before = self.world.revision
+        status, payload = self._answer(passing)
+        passing.effect = self.world.revision != before
+        status, body = self._bent(passing, status, payload)
+        self._log(passing, status, payload)
+        return self._delivery(passing, status, body)
+
+    def on_the_way(self, request: WireRequest) -> tuple[ActiveFault, ...]:
+        """The faults that hold `request` back before it is answered; each counts once."""
+        late_by = tuple(self._hitting(request, on_the_way=True))
+        for active in late_by:
+            active.applied += 1
+        return late_by
+
+    def _hitting(self, request: WireRequest, *, on_the_way: bool = False) -> list[ActiveFault]:
+        key = self.world.keys.get(request.api_key)
+        return self.faults.hitting(
             method=request.method,
             path=request.path,
             account=key.account if key else "",
             key=fingerprint(request.api_key),
+            on_the_way=on_the_way,
         )
-        passing = _Exchange(request, route, key, self.world.now_ms(), hitting)
-        status, payload = self._answer(passing)
-        status, body = self._bent(passing, status, payload)
-        self._log(passing, status, payload)
-        return self._delivery(passing, status, body)
 
     def _answer(self, passing: _Exchange) -> tuple[int, object]:
         try:
@@ -117,6 +139,8 @@ class Exchange:
             error = next(iter(passing.of_kind(Kind.HTTP_ERROR)), None)
             if error and not error.fault.executed:
                 return OK, None
+            if passing.lost():
+                return UNAVAILABLE, Refusal(*UNKNOWN_OUTCOME).payload
             return OK, self._run(passing)
         except Refusal as refusal:
             passing.retry_after = refusal.retry_after
@@ -241,6 +265,7 @@ class Exchange:
                 status=NO_ANSWER if silent else status,
                 code=payload["code"] if isinstance(payload, dict) and "msg" in payload and status != OK else 0,
                 weight=passing.weight,
+                effect=passing.effect,
                 write=security is Security.TRADE or (route is None and request.method != "GET"),
                 faults=tuple(active.fault.kind.value for active in passing.bent_by),
             )

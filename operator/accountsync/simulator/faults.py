@@ -29,13 +29,18 @@ class Kind(StrEnum):
     UNPARSABLE_QUANTITY = "unparsable_quantity"
     CLOCK_SKEW = "clock_skew"
     REORDER = "reorder"
+    LATE = "late"
 
 
+UNKNOWN_OUTCOME = (
+    -1007,
+    "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+)
 ERRORS: Mapping[int, tuple[int, str]] = {
     500: (-1000, "An unknown error occured while processing the request."),
     502: (-1001, "Internal error; unable to process your request. Please try again."),
     503: (-1001, "Internal error; unable to process your request. Please try again."),
-    504: (-1007, "Timeout waiting for response from backend server. Send status unknown; execution status unknown."),
+    504: UNKNOWN_OUTCOME,
 }
 MAINTENANCE = (-1000, "Service Unavailable.")
 OVERLOADED = (-1008, "Server is currently overloaded with other requests. Please try again in a few minutes.")
@@ -47,7 +52,7 @@ class Fault:
 
     `path` is a shell pattern, `method` exact or ``*``; `account` a name; `key` an API key's fingerprint; `times` how
     many answers it bends (None: until cleared); `probability` is drawn for each matching request.
-    `executed`: whether the call takes effect although its answer is lost or an error.
+    `executed`: whether the call takes effect although its answer is lost or an error (http_error, hang and reset).
     """
 
     kind: Kind
@@ -90,6 +95,20 @@ class Fault:
         """503 with -1008: nothing was done."""
         code, message = OVERLOADED
         return cls.http_error(503, code=code, message=message, **chosen)
+
+    @classmethod
+    def unknown_outcome(cls, *, executed: bool, **chosen: Any) -> "Fault":
+        """503 with -1007: the client cannot know whether the call took effect; `executed` says it."""
+        code, message = UNKNOWN_OUTCOME
+        return cls.http_error(503, code=code, message=message, executed=executed, **chosen)
+
+    @classmethod
+    def late(cls, seconds: float | None = None, **chosen: Any) -> "Fault":
+        """The request reaches the exchange `seconds` later, or once the fault is cleared, and is handled only then.
+
+        So it takes effect even if the client has left, unless its timestamp is too old by then.
+        """
+        return cls(kind=Kind.LATE, options={"seconds": seconds}, **chosen)
 
     @classmethod
     def hang(cls, **chosen: Any) -> "Fault":
@@ -191,12 +210,16 @@ class FaultBook:
     def __iter__(self) -> Iterator[ActiveFault]:
         return iter(tuple(self._active.values()))
 
-    def hitting(self, *, method: str, path: str, account: str, key: str) -> list[ActiveFault]:
-        """The faults that hit this request; each must be told with `applied` that it bent the answer."""
+    def hitting(self, *, method: str, path: str, account: str, key: str, on_the_way: bool = False) -> list[ActiveFault]:
+        """The faults that hit this request; each must be told with `applied` that it bent the answer.
+
+        `on_the_way`: those that hit before it arrives, else the others.
+        """
         return [
             active
             for active in self._active.values()
             if not active.spent
+            and (active.fault.kind is Kind.LATE) is on_the_way
             and active.fault.method in ("*", method)
             and fnmatchcase(path, active.fault.path)
             and active.fault.account in (None, account)

@@ -15,7 +15,8 @@ class RequestRecord:
     `time`: ms on the exchange's clock. `key`: the API key's fingerprint, "" if none was sent. `account`: "" if the key
     is unknown. `signed`: the signature was checked and right. `status`: 0 if no answer was given (hang, reset).
     `code`: Binance's error code, 0 for none. `write`: a call that could change an account's orders or positions.
-    `params`: as sent, without the signature. `faults`: kinds of the faults that bent the answer.
+    `effect`: it did change an order or a countdown, whatever was answered. `params`: as sent, without the signature.
+    `faults`: kinds of the faults that bent the answer.
     """
 
     sequence: int
@@ -32,7 +33,13 @@ class RequestRecord:
     code: int
     weight: int
     write: bool
+    effect: bool
     faults: tuple[str, ...]
+
+    @property
+    def client_id(self) -> str:
+        """The name that an order was to be placed under; "" if none was sent."""
+        return self.params.get("newClientOrderId") or self.params.get("clientAlgoId") or ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,10 +73,13 @@ class Journal(Sequence[RequestRecord]):
         path: str | None = None,
         method: str | None = None,
         write: bool | None = None,
+        effect: bool | None = None,
+        client_id: str | None = None,
         after: int = 0,
     ) -> list[RequestRecord]:
         """Kept records that have all of these; `after` is a sequence number."""
         wanted = {"account": account, "path": path, "method": method, "write": write}
+        wanted |= {"effect": effect, "client_id": client_id}
         given = {name: value for name, value in wanted.items() if value is not None}
         return [
             record

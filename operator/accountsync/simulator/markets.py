@@ -69,8 +69,10 @@ class SymbolSpec:
     tick_size: Decimal
     step_size: Decimal
     max_quantity: Decimal = Decimal(10_000_000)
+    max_market_quantity: Decimal = Decimal(10_000_000)
     max_price: Decimal = Decimal(4_000_000)
     min_notional: Decimal = Decimal(5)
+    percent_price: Decimal = Decimal("0.05")
     mark_price: Decimal
     brackets: tuple[Bracket, ...] = SHALLOW
     first_order_id: int = 1_000_000_001
@@ -103,6 +105,7 @@ DEFAULT_SYMBOLS: tuple[SymbolSpec, ...] = (
         tick_size=Decimal("0.10"),
         step_size=Decimal("0.001"),
         max_quantity=Decimal(1000),
+        max_market_quantity=Decimal(120),
         min_notional=Decimal(100),
         mark_price=Decimal("65000.00"),
         brackets=DEEP,
@@ -116,6 +119,7 @@ DEFAULT_SYMBOLS: tuple[SymbolSpec, ...] = (
         tick_size=Decimal("0.01"),
         step_size=Decimal("0.001"),
         max_quantity=Decimal(10_000),
+        max_market_quantity=Decimal(2000),
         max_price=Decimal(306_177),
         min_notional=Decimal(20),
         mark_price=Decimal("3200.00"),

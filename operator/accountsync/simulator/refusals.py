@@ -131,6 +131,11 @@ def bad_key() -> Refusal:
     return Refusal(-2015, "Invalid API-key, IP, or permissions for action.", UNAUTHORIZED)
 
 
+def duplicated_client_id() -> Refusal:
+    """An open order bears that name."""
+    return Refusal(-4116, "ClientOrderId is duplicated.")
+
+
 def no_such_order() -> Refusal:
     """A query for an order that is not there, or not any more."""
     return Refusal(-2013, "Order does not exist.")

@@ -6,12 +6,24 @@ To add a call, write its handler and add its row; nothing else needs to know.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from accountsync.simulator import amending, calls_account, calls_algo, calls_history, calls_market, calls_order
+from accountsync.simulator import (
+    amending,
+    calls_account,
+    calls_algo,
+    calls_book,
+    calls_history,
+    calls_market,
+    calls_order,
+    calls_trade,
+)
 from accountsync.simulator.call import Call
 from accountsync.simulator.limits import Pool
 from accountsync.simulator.security import Security
 
 Weight = Callable[[Mapping[str, str]], int]
+DEFAULT_DEPTH = 500
+DEPTH_WEIGHTS = ((50, 2), (100, 5), (500, 10))
+HEAVIEST_DEPTH = 20
 
 
 def always(weight: int) -> Weight:
@@ -22,6 +34,13 @@ def always(weight: int) -> Weight:
 def by_symbol(one: int, every: int) -> Weight:
     """`one` if a symbol is given, `every` if all are asked for."""
     return lambda params: one if params.get("symbol") else every
+
+
+def by_depth(params: Mapping[str, str]) -> int:
+    """The more levels are asked for, the heavier."""
+    wanted = params.get("limit", "")
+    limit = int(wanted) if wanted.isascii() and wanted.isdigit() else DEFAULT_DEPTH
+    return next((weight for most, weight in DEPTH_WEIGHTS if limit <= most), HEAVIEST_DEPTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +66,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/fapi/v1/ticker/price", by_symbol(1, 2), Security.NONE, calls_market.price_ticker),
     Route("GET", "/fapi/v2/ticker/price", by_symbol(1, 2), Security.NONE, calls_market.price_ticker),
     Route("GET", "/fapi/v1/ticker/24hr", by_symbol(1, 40), Security.NONE, calls_market.day_ticker),
+    Route("GET", "/fapi/v1/depth", by_depth, Security.NONE, calls_book.depth),
+    Route("GET", "/fapi/v1/ticker/bookTicker", by_symbol(2, 5), Security.NONE, calls_book.book_ticker),
     Route("GET", "/fapi/v1/premiumIndex", by_symbol(1, 10), Security.NONE, calls_market.premium_index),
     Route("GET", "/fapi/v1/leverageBracket", always(1), Security.USER_DATA, calls_market.leverage_bracket),
     Route("GET", "/fapi/v1/positionSide/dual", always(30), Security.USER_DATA, calls_account.position_mode),
@@ -71,23 +92,23 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/fapi/v1/userTrades", always(5), Security.USER_DATA, calls_history.user_trades),
     Route("GET", "/fapi/v1/income", always(30), Security.USER_DATA, calls_history.income),
     Route("GET", "/fapi/v1/forceOrders", by_symbol(20, 50), Security.USER_DATA, calls_history.force_orders),
-    Route("POST", "/fapi/v1/order", always(1), Security.TRADE, calls_order.place),
-    Route("DELETE", "/fapi/v1/order", always(1), Security.TRADE, calls_order.cancel),
+    Route("POST", "/fapi/v1/order", always(0), Security.TRADE, calls_trade.place),
+    Route("DELETE", "/fapi/v1/order", always(1), Security.TRADE, calls_trade.cancel),
     Route("PUT", "/fapi/v1/order", always(1), Security.TRADE, amending.amend),
-    Route("POST", "/fapi/v1/order/test", always(1), Security.TRADE, calls_order.not_yet),
-    Route("POST", "/fapi/v1/batchOrders", always(5), Security.TRADE, calls_order.not_yet),
-    Route("PUT", "/fapi/v1/batchOrders", always(5), Security.TRADE, calls_order.not_yet),
-    Route("DELETE", "/fapi/v1/batchOrders", always(1), Security.TRADE, calls_order.not_yet),
-    Route("DELETE", "/fapi/v1/allOpenOrders", always(1), Security.TRADE, calls_order.not_yet),
-    Route("POST", "/fapi/v1/countdownCancelAll", always(10), Security.TRADE, calls_order.not_yet),
-    Route("POST", "/fapi/v1/algoOrder", always(1), Security.TRADE, calls_order.not_yet),
-    Route("DELETE", "/fapi/v1/algoOrder", always(1), Security.TRADE, calls_order.not_yet),
-    Route("DELETE", "/fapi/v1/algoOpenOrders", always(1), Security.TRADE, calls_order.not_yet),
-    Route("POST", "/fapi/v1/leverage", always(1), Security.TRADE, calls_order.not_yet),
-    Route("POST", "/fapi/v1/marginType", always(1), Security.TRADE, calls_order.not_yet),
-    Route("POST", "/fapi/v1/positionMargin", always(1), Security.TRADE, calls_order.not_yet),
-    Route("POST", "/fapi/v1/positionSide/dual", always(1), Security.TRADE, calls_order.not_yet),
-    Route("POST", "/fapi/v1/multiAssetsMargin", always(1), Security.TRADE, calls_order.not_yet),
+    Route("POST", "/fapi/v1/order/test", always(1), Security.TRADE, calls_trade.not_yet),
+    Route("POST", "/fapi/v1/batchOrders", always(5), Security.TRADE, calls_trade.not_yet),
+    Route("PUT", "/fapi/v1/batchOrders", always(5), Security.TRADE, calls_trade.not_yet),
+    Route("DELETE", "/fapi/v1/batchOrders", always(1), Security.TRADE, calls_trade.cancel_several),
+    Route("DELETE", "/fapi/v1/allOpenOrders", always(1), Security.TRADE, calls_trade.cancel_all),
+    Route("POST", "/fapi/v1/countdownCancelAll", always(10), Security.TRADE, calls_trade.count_down),
+    Route("POST", "/fapi/v1/algoOrder", always(0), Security.TRADE, calls_algo.place),
+    Route("DELETE", "/fapi/v1/algoOrder", always(1), Security.TRADE, calls_algo.cancel),
+    Route("DELETE", "/fapi/v1/algoOpenOrders", always(1), Security.TRADE, calls_algo.cancel_all),
+    Route("POST", "/fapi/v1/leverage", always(1), Security.TRADE, calls_trade.not_yet),
+    Route("POST", "/fapi/v1/marginType", always(1), Security.TRADE, calls_trade.not_yet),
+    Route("POST", "/fapi/v1/positionMargin", always(1), Security.TRADE, calls_trade.not_yet),
+    Route("POST", "/fapi/v1/positionSide/dual", always(1), Security.TRADE, calls_trade.not_yet),
+    Route("POST", "/fapi/v1/multiAssetsMargin", always(1), Security.TRADE, calls_trade.not_yet),
     Route("GET", "/sapi/v1/system/status", always(1), Security.NONE, calls_market.system_status),
     Route("GET", "/sapi/v1/account/apiRestrictions", always(1), Security.USER_DATA, calls_account.key_permissions),
     Route("GET", "/sapi/v1/capital/config/getall", always(10), Security.USER_DATA, calls_market.coins),

@@ -1,6 +1,7 @@
 """What a simulator starts with, from a YAML or JSON file.
 
     marks: {BTCUSDT: "64000"}
+    books: {BTCUSDT: {levels: 5, quantity: "0.5", spacing: "10", refills: false}}
     accounts:
       - name: grid-btc
         wallet: {USDT: "10000"}
@@ -44,6 +45,8 @@ def apply_scenario(simulator: Simulator, scenario: Scenario) -> list[ApiKey]:
     """Bring the simulator to where the scenario starts; returns all keys. Raises WorldError."""
     for symbol, price in scenario.marks.items():
         simulator.world.set_mark_price(symbol, price)
+    for symbol, depth in scenario.books.items():
+        depth.put(simulator.world, symbol)
     keys = [key for spec in scenario.accounts for key in spec.create(simulator.world)[1]]
     for fault in scenario.faults:
         simulator.faults.add(fault.fault())

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -16,11 +17,17 @@ class ExchangeServer:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._arriving: set[asyncio.Task[Delivery]] = set()
 
     def runner(self) -> web.ServerRunner:
         """A runner whose handlers are cancelled when their client leaves."""
         server = web.Server(self.handle, handler_cancellation=True, access_log=None)
         return web.ServerRunner(server, shutdown_timeout=0.1)
+
+    def stop(self) -> None:
+        """What has not arrived yet never will."""
+        for arriving in self._arriving:
+            arriving.cancel()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -34,7 +41,26 @@ class ExchangeServer:
             api_key=request.headers.get("X-MBX-APIKEY", ""),
             peer=request.remote or "",
         )
+        late_by = self._exchange.on_the_way(wire)
+        if late_by:
+            return await _deliver(request, await self._arriving_late(replace(wire, late_by=late_by)))
         return await _deliver(request, self._exchange.respond(wire))
+
+    async def _arriving_late(self, wire: WireRequest) -> Delivery:
+        """What was sent arrives, whether or not somebody still waits for the answer."""
+        arriving = asyncio.create_task(self._answer_late(wire))
+        self._arriving.add(arriving)
+        arriving.add_done_callback(self._arriving.discard)
+        return await asyncio.shield(arriving)
+
+    async def _answer_late(self, wire: WireRequest) -> Delivery:
+        for active in wire.late_by:
+            seconds = active.fault.options["seconds"]
+            if seconds is None:
+                await active.cleared.wait()
+            else:
+                await asyncio.sleep(seconds)
+        return self._exchange.respond(wire)
 
 
 async def _deliver(request: web.BaseRequest, delivery: Delivery) -> web.StreamResponse:

@@ -61,6 +61,7 @@ class Simulator:
         self.limiter = RateLimiter()
         self.requests = Journal(log_capacity)
         self.exchange = Exchange(self.world, self.faults, self.limiter, self.requests, History())
+        self._server = ExchangeServer(self.exchange)
         self._hosts = {"exchange": host, "control": control_host or host}
         self._ports = {"exchange": port, "control": control_port}
         self._runners: list[web.BaseRunner] = []
@@ -90,14 +91,15 @@ class Simulator:
 
     async def _listen(self) -> None:
         control = web.AppRunner(control_app(self.world, self.faults, self.limiter, self.requests), access_log=None)
-        for name, runner in (("exchange", ExchangeServer(self.exchange).runner()), ("control", control)):
+        for name, runner in (("exchange", self._server.runner()), ("control", control)):
             await runner.setup()
             self._runners.append(runner)
             await web.TCPSite(runner, self._hosts[name], self._ports[name], backlog=BACKLOG).start()
             self._ports[name] = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Close both ports; requests that hang are dropped."""
+        """Close both ports; requests that hang or are still on their way are dropped."""
+        self._server.stop()
         self.faults.clear()
         while self._runners:
             await self._runners.pop().cleanup()

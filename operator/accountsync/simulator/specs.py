@@ -3,6 +3,7 @@
 Amounts are strings or numbers; a string keeps every digit.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -81,6 +82,20 @@ class AlgoOrderSpec(Spec):
         return world.algos.place(account, **self.model_dump())
 
 
+class DepthSpec(Spec):
+    """What others offer of a symbol; what is not given stays as it was. `levels` a side, `spacing` apart."""
+
+    levels: int | None = Field(default=None, ge=0)
+    quantity: Amount | None = None
+    spacing: Amount | None = None
+    refills: bool | None = None
+
+    def put(self, world: World, symbol: str) -> None:
+        """Set the symbol's book."""
+        before = world.books.depth(world.spec(symbol).symbol)
+        world.books.set_depth(symbol, replace(before, **self.model_dump(exclude_none=True)))
+
+
 class PositionSpec(Spec):
     """A position as if it had always been there; `amount` is signed."""
 
@@ -137,7 +152,7 @@ class FaultSpec(Spec):
 
     kind: Literal[
         "latency", "http_error", "maintenance", "overloaded", "hang", "reset", "truncated", "stale", "duplicated",
-        "negative_quantity", "unparsable_quantity", "clock_skew", "reorder",
+        "negative_quantity", "unparsable_quantity", "clock_skew", "reorder", "late", "unknown_outcome",
     ]  # fmt: skip
     path: str = "*"
     method: str = "*"
@@ -157,11 +172,22 @@ class FaultSpec(Spec):
 
 
 class Scenario(Spec):
-    """What a simulator starts with. `marks` are mark prices by symbol."""
+    """What a simulator starts with. `marks` are mark prices by symbol, `books` what others offer."""
 
     marks: dict[str, Amount] = Field(default_factory=dict)
+    books: dict[str, DepthSpec] = Field(default_factory=dict)
     accounts: tuple[AccountSpec, ...] = ()
     faults: tuple[FaultSpec, ...] = ()
 
 
-__all__ = ["AccountSpec", "AlgoOrderSpec", "FaultSpec", "KeySpec", "OrderSpec", "PositionSpec", "Scenario", "Spec"]
+__all__ = [
+    "AccountSpec",
+    "AlgoOrderSpec",
+    "DepthSpec",
+    "FaultSpec",
+    "KeySpec",
+    "OrderSpec",
+    "PositionSpec",
+    "Scenario",
+    "Spec",
+]

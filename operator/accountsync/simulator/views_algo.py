@@ -65,6 +65,14 @@ def listed_algo(algo: AlgoOrder, spec: SymbolSpec) -> dict[str, Any]:
     return view
 
 
+def placed_algo(algo: AlgoOrder, spec: SymbolSpec) -> dict[str, Any]:
+    """The answer to placing: nothing of a child, and a trailing stop's fields for all."""
+    view = {"activatePrice": "", "callbackRate": "", **queried_algo(algo, spec)}
+    for name in ("actualOrderId", "actualPrice", "tpOrderType"):
+        del view[name]
+    return view
+
+
 def amendment_row(amendment: Amendment, spec: SymbolSpec) -> dict[str, Any]:
     """A row of orderAmendment."""
     before, after = amendment.before, amendment.after

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from accountsync.simulator.decimals import fixed, money, plain
+from accountsync.simulator.filters import MAX_OPEN_ORDERS
 from accountsync.simulator.limits import Limits
 from accountsync.simulator.markets import SymbolSpec
 
@@ -66,7 +67,7 @@ def contract(spec: SymbolSpec) -> dict[str, Any]:
 
 
 def _filters(spec: SymbolSpec) -> list[dict[str, Any]]:
-    lot = {"minQty": plain(spec.step_size), "maxQty": plain(spec.max_quantity), "stepSize": plain(spec.step_size)}
+    lot = {"minQty": plain(spec.step_size), "stepSize": plain(spec.step_size)}
     return [
         {
             "filterType": "PRICE_FILTER",
@@ -74,15 +75,15 @@ def _filters(spec: SymbolSpec) -> list[dict[str, Any]]:
             "maxPrice": plain(spec.max_price),
             "tickSize": fixed(spec.tick_size, spec.price_places),
         },
-        {"filterType": "LOT_SIZE", **lot},
-        {"filterType": "MARKET_LOT_SIZE", **lot},
-        {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+        {"filterType": "LOT_SIZE", **lot, "maxQty": plain(spec.max_quantity)},
+        {"filterType": "MARKET_LOT_SIZE", **lot, "maxQty": plain(spec.max_market_quantity)},
+        {"filterType": "MAX_NUM_ORDERS", "limit": MAX_OPEN_ORDERS},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 10},
         {"filterType": "MIN_NOTIONAL", "notional": plain(spec.min_notional)},
         {
             "filterType": "PERCENT_PRICE",
-            "multiplierUp": "1.0500",
-            "multiplierDown": "0.9500",
+            "multiplierUp": fixed(1 + spec.percent_price, 4),
+            "multiplierDown": fixed(1 - spec.percent_price, 4),
             "multiplierDecimal": "4",
         },
     ]

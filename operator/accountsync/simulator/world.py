@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from accountsync.simulator import funding, liquidation
+from accountsync.simulator import funding, liquidation, reducing, settling
 from accountsync.simulator.algo_desk import AlgoDesk
 from accountsync.simulator.amendments import AmendmentBook
+from accountsync.simulator.book import Books
+from accountsync.simulator.deadlines import Deadlines
 from accountsync.simulator.decimals import ZERO
-from accountsync.simulator.fills import apply_fill
 from accountsync.simulator.income import Income, IncomeType
 from accountsync.simulator.margin import AccountMargin, account_margin
 from accountsync.simulator.markets import DEFAULT_SYMBOLS, SymbolSpec
@@ -22,7 +23,6 @@ from accountsync.simulator.model import (
     Account,
     ApiKey,
     Balance,
-    Fill,
     MarginType,
     Order,
     OrderStatus,
@@ -44,8 +44,10 @@ __all__ = ["World", "WorldError"]
 
 
 class World:
-    """Accounts, keys, orders, positions and marks; `algos` keeps the conditional orders, `amendments` what was amended.
+    """Accounts, keys, orders, positions and marks. `revision` rises with every change to an order or a countdown.
 
+    `algos` keeps the conditional orders, `amendments` what was amended, `books` what others offer, and `deadlines` what
+    happens by itself.
     `seed` decides keys, secrets and the client order ids that the exchange makes up. `clock` gives Unix milliseconds;
     `advance_clock` adds to it.
     """
@@ -63,6 +65,9 @@ class World:
         self._next_trade_id = 1
         self.algos = AlgoDesk(self, leg=self._leg, made_up=self._text)
         self.amendments = AmendmentBook()
+        self.books = Books(self.specs, self.marks.__getitem__)
+        self.deadlines = Deadlines(self)
+        self.revision = 0
         self._next_tran_id = FIRST_TRAN_ID
 
     # the clock
@@ -76,6 +81,7 @@ class World:
         if milliseconds < 0:
             raise WorldError(f"clock: cannot advance by {milliseconds} ms; time does not go back")
         self._advanced_ms += milliseconds
+        self.deadlines.pass_by()
 
     # accounts and keys
 
@@ -193,6 +199,7 @@ class World:
         """
         with liquidation.watch(self, self.spec(symbol)):
             self.marks[symbol] = price
+            self.books.refill(symbol)
             self.algos.on_mark(symbol)
 
     def liquidate(
@@ -290,7 +297,7 @@ class World:
             time=0,
             update_time=0,
         )
-        return self._enter(account, draft)
+        return self.enter(account, draft)
 
     def execute(
         self,
@@ -310,7 +317,7 @@ class World:
         """
         spec, way = self.spec(symbol), Side(side)
         leg = self._leg(account, PositionSide(position_side))
-        closable = max(ZERO, -way.sign * account.position(symbol, leg).amount)
+        closable = reducing.closable(account, symbol, leg, way)
         closing = quantity is None
         if closing or reduce_only or way is leg.closing_side:
             quantity = closable if quantity is None else min(quantity, closable)
@@ -333,7 +340,7 @@ class World:
             time=0,
             update_time=0,
         )
-        return self.fill(self._enter(account, draft), price=mark, maker=False)
+        return self.fill(self.enter(account, draft), price=mark, maker=False)
 
     def amend(
         self,
@@ -387,7 +394,7 @@ class World:
         renamed = None if fresh.client_order_id == current.client_order_id else client_order_id
         self._check_new(account, current.symbol, renamed, quantity=fresh.orig_qty, price=fresh.price)
         self.cancel(current)
-        return self._enter(account, fresh)
+        return self.enter(account, fresh)
 
     def fill(
         self,
@@ -398,14 +405,17 @@ class World:
         maker: bool = True,
         free: bool = False,
     ) -> Order:
-        """Execute `quantity` (all that remains) at `price` (the order's own); position and wallet follow.
+        """Execute `quantity` (all that it can) at `price` (the order's own); position and wallet follow.
 
-        `free`: without a fee.
+        What can only reduce takes no more than is there, and expires with nothing left. `free`: without a fee.
         """
         account, current = self._open_order(order)
-        amount = current.remaining if quantity is None else quantity
-        if not ZERO < amount <= current.remaining:
-            raise WorldError(f"order {current.order_id}: cannot fill {amount}, {current.remaining} remains")
+        most = current.remaining
+        if reducing.only_reduces(current):
+            most = min(most, reducing.closable(account, current.symbol, current.position_side, current.side))
+        amount = most if quantity is None else quantity
+        if not ZERO < amount <= most:
+            raise WorldError(f"order {current.order_id}: cannot fill {amount}, {most} can be")
         at = current.price if price is None else price
         filled = replace(
             current,
@@ -414,20 +424,38 @@ class World:
             status=OrderStatus.FILLED if amount == current.remaining else OrderStatus.PARTIALLY_FILLED,
             update_time=self.now_ms(),
         )
-        self._settle(account, filled, amount, at, maker=maker, free=free)
-        return self._keep(account, filled)
+        trade_id, self._next_trade_id = self._next_trade_id, self._next_trade_id + 1
+        settling.settle(self, account, filled, settling.Execution(amount, at, maker, free), trade_id)
+        self._keep(account, filled)
+        reducing.expire_useless(self, account, filled.symbol, filled.position_side)
+        return self.current(filled)
 
     def cancel(self, order: Order) -> Order:
         """Take it off the book; what was filled stays filled."""
-        return self._close(order, OrderStatus.CANCELED)
+        return self.close(order, OrderStatus.CANCELED)
 
     def expire(self, order: Order) -> Order:
         """As `cancel`, by the exchange."""
-        return self._close(order, OrderStatus.EXPIRED)
+        return self.close(order, OrderStatus.EXPIRED)
 
     def reject(self, order: Order) -> Order:
         """The matching engine would not have it after all."""
-        return self._close(order, OrderStatus.REJECTED)
+        return self.close(order, OrderStatus.REJECTED)
+
+    def close(self, order: Order, status: OrderStatus, *, at: int | None = None) -> Order:
+        """Take it off the book, `at` a moment that has passed by or now."""
+        account, current = self._open_order(order)
+        return self._keep(account, replace(current, status=status, update_time=self.now_ms() if at is None else at))
+
+    def enter(self, account: Account, draft: Order) -> Order:
+        """Put `draft` in the book under the symbol's next id, and under a made-up client id if it has none."""
+        order_id, now = self._next_order_id[draft.symbol], self.now_ms()
+        self._next_order_id[draft.symbol] += 1
+        client_order_id = draft.client_order_id or self._text(f"client:{draft.symbol}:{order_id}", CLIENT_ID_LENGTH)
+        account.client_ids[draft.symbol, client_order_id] = order_id
+        entered = replace(draft, order_id=order_id, client_order_id=client_order_id, time=now, update_time=now)
+        self.deadlines.watch(entered)
+        return self._keep(account, entered)
 
     def current(self, order: Order) -> Order:
         """The order as it is now."""
@@ -461,47 +489,6 @@ class World:
         unfilled = order.status in (OrderStatus.CANCELED, OrderStatus.EXPIRED) and not order.executed_qty
         return forgotten(self.now_ms() - order.time, ended_unfilled=unfilled)
 
-    def _settle(
-        self, account: Account, order: Order, amount: Decimal, price: Decimal, *, maker: bool, free: bool
-    ) -> None:
-        spec = self.specs[order.symbol]
-        fee = ZERO if free else amount * price * (spec.maker_fee if maker else spec.taker_fee)
-        effect = apply_fill(
-            account.position(order.symbol, order.position_side),
-            amount * order.side.sign,
-            price,
-            fee=fee,
-            settings=account.settings_for(order.symbol),
-            time=order.update_time,
-        )
-        account.positions[order.symbol, order.position_side] = effect.position
-        trade_id, self._next_trade_id = self._next_trade_id, self._next_trade_id + 1
-        for income_type, income in ((IncomeType.REALIZED_PNL, effect.realized), (IncomeType.COMMISSION, -fee)):
-            self.book(account, income_type, spec.margin_asset, income, symbol=spec.symbol, trade_id=trade_id)
-        account.fills.append(
-            Fill(
-                trade_id=trade_id,
-                order=order.ref,
-                side=order.side,
-                position_side=order.position_side,
-                quantity=amount,
-                price=price,
-                commission=fee,
-                realized_pnl=effect.realized,
-                maker=maker,
-                time=order.update_time,
-            )
-        )
-
-    def _enter(self, account: Account, draft: Order) -> Order:
-        """Put `draft` in the book under the symbol's next id, and under a made-up client id if it has none."""
-        order_id, now = self._next_order_id[draft.symbol], self.now_ms()
-        self._next_order_id[draft.symbol] += 1
-        client_order_id = draft.client_order_id or self._text(f"client:{draft.symbol}:{order_id}", CLIENT_ID_LENGTH)
-        account.client_ids[draft.symbol, client_order_id] = order_id
-        entered = replace(draft, order_id=order_id, client_order_id=client_order_id, time=now, update_time=now)
-        return self._keep(account, entered)
-
     def _check_new(
         self, account: Account, symbol: str, client_order_id: str | None, *, quantity: Decimal, price: Decimal
     ) -> None:
@@ -513,11 +500,8 @@ class World:
         if quantity <= 0 or price <= 0:
             raise WorldError(f"{symbol}: an order needs a quantity and a price above 0, not {quantity} at {price}")
 
-    def _close(self, order: Order, status: OrderStatus) -> Order:
-        account, current = self._open_order(order)
-        return self._keep(account, replace(current, status=status, update_time=self.now_ms()))
-
     def _keep(self, account: Account, order: Order) -> Order:
+        self.revision += 1
         account.orders[order.ref] = order
         if order.status.is_open:
             account.open_orders[order.ref] = order
