@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from accountsync.cli.texts import printable
 from accountsync.report.evidence_check import NotEvidenceError, Verdict
 from accountsync.report.evidence_check import replay as replay_folder
 from accountsync.report.evidence_check import verify as verify_folder
@@ -49,7 +50,7 @@ def _conclude(folder: Path, check: Callable[[Path], Verdict], well: str) -> None
         raise UnusableError(str(error)) from None
     count = f"{verdict.checked} bundle{'' if verdict.checked == 1 else 's'}"
     for problem in verdict.problems:
-        click.echo(_printable(problem))
+        click.echo(printable(problem))
     if verdict.note:
         click.echo(f"note: {verdict.note}", err=True)
     if verdict.problems:
@@ -57,8 +58,3 @@ def _conclude(folder: Path, check: Callable[[Path], Verdict], well: str) -> None
         click.echo(f"{count}: {number} problem{'' if number == 1 else 's'}", err=True)
         sys.exit(1)
     click.echo(f"{count}: {well}")
-
-
-def _printable(text: str) -> str:
-    """What a stranger's file is called must not steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
