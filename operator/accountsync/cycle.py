@@ -26,15 +26,18 @@ from accountsync.domain.holdings import totals
 from accountsync.domain.holds import Holds
 from accountsync.domain.policy import Policy
 from accountsync.domain.sharing import ALONE, Sharing
+from accountsync.domain.watchdog import Vigil
 from accountsync.errors import BeliefUnobserved, ConfigurationError, Reason
 from accountsync.inquire import Asked, Wallets, judge, read_fills, with_income
 from accountsync.observe import (
     Failure,
+    Marks,
     ObjectKey,
     in_exchange_terms,
     in_unified_words,
     read_both,
     unsettle_regressed,
+    with_recent_marks,
 )
 from accountsync.ports import BotState, Clock, Exchange
 
@@ -59,13 +62,14 @@ class State:
     is no longer listed → the time of the snapshot that first lacked it. `unsettled`: symbol → for how many readings in
     a row it changed while it was read. `believed`: the belief that counted last, in unified symbols; None: Unknown.
     `past`: those that counted, from the newest one that is the grace old on.
-    `wallets`: the balances of the readings of the last grace, and of the one before.
+    `wallets`: the balances of the readings of the last grace, and of the one before. `marks`: those of the last minute.
     """
 
     tracks: Tracks = field(default_factory=dict)
     belief: BeliefMemory = field(default_factory=BeliefMemory)
     holds: Holds = field(default_factory=dict)
     acknowledged: Acknowledged = field(default_factory=dict)
+    vigil: Vigil = field(default_factory=Vigil)
     answers: Answers = field(default_factory=dict)
     asked: Asked = field(default_factory=dict)
     updates: Mapping[ObjectKey, int] = field(default_factory=dict)
@@ -75,6 +79,7 @@ class State:
     believed: ExpectedState | None = None
     past: tuple[ExpectedState, ...] = ()
     wallets: tuple[Wallets, ...] = ()
+    marks: Marks = field(default_factory=dict)
     snapshot: AccountSnapshot | None = None
     timestamp: int | None = None
     good_at: float | None = None
@@ -165,7 +170,7 @@ async def run(
         booted=booted,
         stale_for=_stale_for(state, policy, monotonic, since),
     )
-    decision, state = _decided(state, policy, wishes, situation, now_ms)
+    decision, state = _decided(state, policy, wishes, situation, clock)
     whole = complete and situation.whole
     believed_at = _believed_at(sides.expected, now_ms, monotonic)
     return Cycle(
@@ -240,7 +245,8 @@ async def _judge(
     """Detect, with all questions that it takes."""
     assert sides.seen is not None, "an account that was not read is not judged"
     expected, policy = sides.expected, sides.policy
-    seen, updates, gone = unsettle_regressed(sides.seen, moment.until, state.updates, state.gone)
+    seen, marks = with_recent_marks(sides.seen, moment.until, state.marks)
+    seen, updates, gone = unsettle_regressed(seen, moment.until, state.updates, state.gone)
     unsettled = {symbol: state.unsettled.get(symbol, 0) + 1 for symbol in seen.unsettled}
     fills = await _fills(seen, expected, policy, state, sharing, exchange, deadline)
     settled_at = seen.timestamp - policy.order_grace_ms
@@ -268,6 +274,7 @@ async def _judge(
         answers=answers,
         asked=asked,
         wallets=wallets,
+        marks=marks,
         past=past,
         snapshot=state.snapshot if seen.missing else seen,
         timestamp=seen.timestamp,
@@ -310,13 +317,27 @@ def _with_fills_dealt_with(state: State, detection: Detection, tracks: Tracks) -
 def idle(state: State, policy: Policy, wishes: Wishes, clock: Clock) -> Cycle:
     """A cycle that observes nothing: it only follows what people asked for through the resource."""
     outcome = Outcome(state.tracks, (), (), ())
-    decision, state = _decided(state, policy, wishes, Situation(created=state.created), clock.now_ms())
+    situation = Situation(created=state.created, idle=True)
+    decision, state = _decided(state, policy, wishes, situation, clock)
     return Cycle(state, decision, outcome)
 
 
-def _decided(state: State, policy: Policy, wishes: Wishes, situation: Situation, now_ms: int) -> tuple[Decision, State]:
-    decision = decide(state.tracks, state.holds, state.acknowledged, policy, wishes, situation, now_ms=now_ms)
-    return decision, replace(state, holds=decision.holds, acknowledged=decision.acknowledged, created=False)
+def _decided(
+    state: State, policy: Policy, wishes: Wishes, situation: Situation, clock: Clock
+) -> tuple[Decision, State]:
+    decision = decide(
+        state.tracks,
+        state.holds,
+        state.acknowledged,
+        policy,
+        wishes,
+        situation,
+        now_ms=clock.now_ms(),
+        monotonic=clock.monotonic(),
+        vigil=state.vigil,
+    )
+    state = replace(state, holds=decision.holds, acknowledged=decision.acknowledged, vigil=decision.vigil)
+    return decision, replace(state, created=False)
 
 
 def _is_empty(snapshot: AccountSnapshot, policy: Policy, sharing: Sharing) -> bool:

@@ -161,6 +161,24 @@ REFUSED = [
     refused("tolerances.balances", [{"asset": "USDT", "tolerance": "1e3"}], DECIMAL),
     *[refused("alerts", {"mismatchNotional": text}, DECIMAL) for text in ("-1", "1e9", "", "NaN")],
     *[refused("alerts", {"mismatchNotional": text}, "of more than zero") for text in ("0", "0.00")],
+    *[
+        refused("watchdog", {"allocatedCapital": "1000", "currency": "USDT"} | change, says, ours)
+        for change, says, ours in (
+            ({"allocatedCapital": "-1"}, DECIMAL, ""),
+            ({"allocatedCapital": "0"}, "of more than zero", ""),
+            ({"maxMismatchRatio": "0.0"}, "of more than zero", ""),
+            ({"maxMismatchRatio": "half"}, DECIMAL, ""),
+            ({"currency": "usdt"}, "expected a currency as the exchange spells it", ""),
+            ({"currency": ""}, "expected a currency as the exchange spells it", ""),
+            ({"autoResume": {"minPause": "soon"}}, DURATION, ""),
+            ({"autoResume": {"cooldown": "-1m"}}, DURATION, ""),
+            ({"autoResume": {"cleanCycles": 0}}, "greater than or equal to 1", "greater than or equal to 1"),
+            ({"autoResume": {"cleanCycles": 101}}, "less than or equal to 100", "less than or equal to 100"),
+        )
+    ],
+    refused("watchdog", {"currency": "USDT"}, "Required value", "is required"),
+    refused("watchdog", {"allocatedCapital": "1000"}, "Required value", "is required"),
+    refused("pauseLevel", "Stop", 'supported values: "ReduceOnly", "Halt"', "expected 'ReduceOnly' or 'Halt'"),
     refused("remediation.mode", "Enforce", 'supported values: "Observe", "Pause"', "expected 'Observe' or 'Pause'"),
     refused("remediation.pauseAt", "low", "supported values", "expected 'critical', 'high', 'medium' or 'never'"),
 ]
@@ -198,6 +216,10 @@ ACCEPTED: list[dict[str, Any]] = [
     {"alerts": {"mismatchNotional": "0.5"}},
     {"alerts": {"mismatchNotional": "1000"}},
     {"remediation": {"mode": "Pause", "pauseAt": "never"}},
+    {"watchdog": {"allocatedCapital": "10000", "currency": "USDT"}},
+    {"watchdog": {"allocatedCapital": "0.5", "currency": "USDC", "maxMismatchRatio": "1.5", "autoResume": {}}},
+    {"watchdog": {"allocatedCapital": "1", "currency": "USD", "autoResume": {"enabled": False, "minPause": "0s"}}},
+    {"pauseLevel": "Halt"},
     {"paused": True, "pauseReason": "x" * 256, "suspend": True},
 ]
 
@@ -217,6 +239,7 @@ FULL = changed(
         "suspend": True,
         "paused": True,
         "pauseReason": "maintenance",
+        "pauseLevel": "Halt",
         "bot": {
             "state": {"http": {"service": SERVICE | {"path": "/s", "scheme": "https"}, "secretRef": {"name": "token"}}},
             "orderIdPrefix": "grinder_",
@@ -238,6 +261,12 @@ FULL = changed(
             }
         ],
         "remediation": {"mode": "Pause", "pauseAt": "medium"},
+        "watchdog": {
+            "allocatedCapital": "10000",
+            "currency": "USDT",
+            "maxMismatchRatio": "0.25",
+            "autoResume": {"enabled": False, "minPause": "10m", "cleanCycles": 3, "cooldown": "1h"},
+        },
         "evidence": True,
     }
 )

@@ -1,6 +1,7 @@
 """`TradingAccount` in Python: reading it, and saying what is wrong with it."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from accountsync.api.v1alpha1 import (
     Hold,
     HoldSource,
     Mode,
+    PauseLevel,
     Severity,
     TradingAccount,
     TradingAccountStatus,
@@ -53,6 +55,23 @@ def test_a_right_spec_is_read_and_written_the_same(changes: dict[str, Any]) -> N
 
 def test_a_spec_that_sets_every_field_is_written_as_it_was() -> None:
     assert TradingAccount.parse(account("full", FULL)).spec.dump() == FULL
+
+
+def test_a_watchdog_pauses_for_a_quarter_of_an_hour_and_half_an_hour_apart_unless_told_otherwise() -> None:
+    watchdog = parse({"watchdog": {"allocatedCapital": "10000", "currency": "USDT"}}).spec.watchdog
+    assert watchdog is not None
+    assert watchdog.max_mismatch_ratio == Decimal("0.5")
+    terms = watchdog.auto_resume
+    assert (terms.enabled, terms.min_pause, terms.clean_cycles, terms.cooldown) == (True, "15m", 2, "30m")
+
+
+def test_without_a_watchdog_there_is_none_and_a_held_bot_goes_on_to_reduce() -> None:
+    spec = parse().spec
+    assert (spec.watchdog, spec.pause_level) == (None, PauseLevel.REDUCE_ONLY)
+
+
+def test_the_sources_of_all_holds_together_fit_into_their_column() -> None:
+    assert TradingAccountStatus(paused_by=",".join(sorted(HoldSource))).paused_by.endswith("Watchdog")
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
@@ -96,8 +115,8 @@ def test_the_stale_after_that_a_refusal_names_is_accepted(interval: int, timeout
 
 
 def test_fields_of_another_release_are_left_out() -> None:
-    account = parse({"watchdog": {"maxMismatchRatio": "0.5"}}, status={"owner": {"epoch": 3}, "paused": True})
-    assert "watchdog" not in account.spec.dump()
+    account = parse({"swarm": {"size": 5}}, status={"owner": {"epoch": 3}, "paused": True})
+    assert "swarm" not in account.spec.dump()
     assert account.status == TradingAccountStatus(paused=True)
 
 

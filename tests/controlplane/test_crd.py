@@ -90,7 +90,7 @@ def test_a_list_names_nothing_twice(cluster: Cluster, path: str, values: list[An
 
 def test_a_field_that_no_release_knows_is_refused_by_strict_clients(cluster: Cluster) -> None:
     with pytest.raises(ControlPlaneError, match="unknown field"):
-        cluster.create("unknown", changed({"watchdog": {}}), "--dry-run=server", "--validate=strict")
+        cluster.create("unknown", changed({"swarm": {}}), "--dry-run=server", "--validate=strict")
 
 
 def test_the_exchange_cannot_be_changed(cluster: Cluster) -> None:
@@ -119,6 +119,7 @@ def test_defaults_arrive_also_below_parents_that_were_left_out(cluster: Cluster)
         "suspend": False,
         "paused": False,
         "pauseReason": "",
+        "pauseLevel": "ReduceOnly",
         "bot": {
             "state": {"configMap": {"name": "state", "key": "state.json"}},
             "orderIdPrefix": "",

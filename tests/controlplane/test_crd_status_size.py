@@ -17,14 +17,17 @@ from accountsync.api.v1alpha1 import (
     FindingState,
     Hold,
     HoldSource,
+    PauseLevel,
     Severity,
     SnapshotSummary,
     Sync,
     TradingAccountStatus,
     Transition,
+    WatchdogMemory,
     Watermarks,
 )
 from accountsync.controller.status import fitted
+from accountsync.domain.holds import BY_PERSON
 
 pytestmark = pytest.mark.cluster
 
@@ -57,7 +60,7 @@ def key(number: int) -> str:
 
 
 def largest_status() -> TradingAccountStatus:
-    """Every list full, every text far over its cap. Only a Policy hold gathers keys."""
+    """Every list full, every text far over its cap. Holds that a digest lifts gather keys, but for UnknownOutcome."""
     gathered = tuple(key(number) for number in range(caps.HOLD_KEYS_CAP))
     return TradingAccountStatus(
         observed_generation=2**63 - 1,
@@ -69,13 +72,15 @@ def largest_status() -> TradingAccountStatus:
                 reason=LONG,
                 message=LONG,
                 since=NOW,
-                digest="d" * caps.DIGEST_CAP if source is HoldSource.POLICY else None,
-                base="b" * caps.DIGEST_CAP if source is HoldSource.POLICY else None,
-                keys=gathered if source is HoldSource.POLICY else (),
+                digest="d" * caps.DIGEST_CAP if source in BY_PERSON else None,
+                base="b" * caps.DIGEST_CAP if source in BY_PERSON else None,
+                keys=gathered if source in (HoldSource.POLICY, HoldSource.WATCHDOG) else (),
             )
             for source in HoldSource
         ),
         acknowledged=tuple(Acknowledged(key=key(number), notional=LARGE) for number in range(caps.ACKNOWLEDGED_CAP)),
+        pause_level=PauseLevel.REDUCE_ONLY,
+        watchdog=WatchdogMemory(last_auto_resume_time=NOW),
         sync=Sync.OUT_OF_SYNC,
         last_report_time=NOW,
         last_handled_reconcile_at=LONG,

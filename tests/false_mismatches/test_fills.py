@@ -24,7 +24,7 @@ def restart(desk: Desk) -> None:
         watermarks=written.watermarks(desk.state),
         holds=tuple(written.holds(desk.state)),
     )
-    desk.state = written.restore(status, desk.clock.monotonic())
+    desk.state = written.restore(status, desk.clock.monotonic(), desk.clock.now_ms())
 
 
 def teller(*, lists_flat: bool = True) -> Desk:

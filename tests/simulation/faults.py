@@ -112,7 +112,13 @@ class Port:
         changed = {row.symbol for row in first.positions if (row.updated or 0) > timestamp}
         changed.update(row.symbol for row in orders if (row.updated or 0) > timestamp)
         return AccountSnapshot(
-            timestamp, first.positions, orders, second.balances, frozenset(changed), steps=STEPS, marks=MARKS
+            timestamp,
+            first.positions,
+            orders,
+            second.balances,
+            frozenset(changed),
+            steps=STEPS,
+            marks=MARKS if self.nature.marks else {},
         )
 
     def _again(self, snapshot: AccountSnapshot) -> AccountSnapshot:

@@ -32,7 +32,10 @@ class Failed(Exception):  # noqa: N818 - what a world shows
 
 @dataclass(slots=True)
 class Life:
-    """`found`: kinds of wrongs → how many were found. `hours`: of all accounts that the operator looked after."""
+    """`found`: kinds of wrongs → how many were found. `hours`: of all accounts that the operator looked after.
+
+    `barks`: of the watchdogs.
+    """
 
     seed: int
     nature: str
@@ -47,6 +50,7 @@ class Life:
     found: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     rules: set[str] = field(default_factory=set)
+    barks: Counter[str] = field(default_factory=Counter)
     history: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -78,6 +82,7 @@ async def _live(seed: int, say: Callable[[str], None] | None) -> Life:
         life.complete += observer.complete
         life.doubtful += observer.doubtful
         life.restarts += observer.restarts
+        life.barks += observer.guard.barks
         life.rules.update(key.split("|", 1)[0] for key in observer.ever)
     life.faults = world.port.served
     life.history = list(world.history)
@@ -134,7 +139,9 @@ class _Story:
         def well() -> bool:
             return not any(observer.confirmed or observer.state.holds for observer in world.observers)
 
-        for _ in range(self.bound):  # until then something may still come to light
+        for number in range(self.bound):  # until then something may still come to light
+            if number == 1 and world.nature.restarts and world.watched:
+                world.restart()
             await self.cycle()
         if not await self.until(well, CLEANING):
             left = [(observer.confirmed, dict(observer.state.holds)) for observer in world.observers]

@@ -1,10 +1,10 @@
 """What kind of world a seed makes: the exchange, the bots, how fast everything goes, and what may go wrong."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from accountsync.domain.policy import Mode, Policy
+from accountsync.domain.policy import AutoResume, Mode, Policy, Watchdog
 
 INTERVALS = {1: 1, 5: 1, 15: 1, 60: 1, 300: 6}
 """Seconds between two cycles → how many of ten worlds have it."""
@@ -20,6 +20,7 @@ class Nature:
     `live`: the bot is asked and answers at once, else it publishes. `late_ms`: how much less it knows than its `asOf`
     says. `learns_late_ms`: after how long it knows the id of an order that took another's place. `tracks`: by which id
     it tracks such an order. `names`: how it names orders. `lag_ms`: how far lists of fills and of income are behind.
+    `hasty`: people resume over what stands. `marks`: a reading has the marks of all symbols, and else of what is held.
     """
 
     interval: int
@@ -46,9 +47,30 @@ class Nature:
     trouble: float
     restarts: bool
     clock_jumps: bool
+    hasty: bool = False
+    marks: bool = True
 
     @classmethod
     def of(cls, dice: random.Random) -> "Nature":
+        """A world, and whether it has a watchdog."""
+        nature = cls._without_watchdog(dice)
+        if dice.random() < 0.4:
+            return nature
+        watchdog = Watchdog(
+            allocated_capital=Decimal(dice.choice([40, 300, 700, 1_500])),
+            currency="USDC" if dice.random() < 0.1 else "USDT",
+            auto_resume=AutoResume(
+                enabled=dice.random() < 0.85,
+                min_pause=dice.choice([0, 4, 10]) * nature.interval,
+                clean_cycles=dice.choice([1, 2, 3]),
+                cooldown=dice.choice([0, 8, 25]) * nature.interval,
+            ),
+        )
+        policy = replace(nature.policy, watchdog=watchdog)
+        return replace(nature, policy=policy, hasty=dice.random() < 0.3, marks=dice.random() < 0.7)
+
+    @classmethod
+    def _without_watchdog(cls, dice: random.Random) -> "Nature":
         interval = dice.choices(list(INTERVALS), list(INTERVALS.values()))[0]
         scale = max(1.0, interval / 15)
         shared = dice.random() < 0.25
@@ -112,5 +134,5 @@ class Nature:
             ", ".join(
                 f"{name} {value}" for name in self.__slots__ if name != "policy" and (value := getattr(self, name))
             )
-            + f", confirmations {self.policy.confirmations}"
+            + f", confirmations {self.policy.confirmations}, watchdog {self.policy.watchdog}"
         )

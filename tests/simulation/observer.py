@@ -12,6 +12,7 @@ from typing import Any, cast
 from tests.simulation.bot import Bot
 from tests.simulation.exchange import Account
 from tests.simulation.faults import Port
+from tests.simulation.guard import Guard
 from tests.simulation.nature import PREFIXES, Nature
 from tests.simulation.virtual import VirtualClock
 
@@ -83,6 +84,7 @@ class Observer:
         self.forgives: Callable[[Finding], bool] = lambda _: False
         self.standing: frozenset[Rule] = frozenset()
         self.say: Callable[[str], None] = lambda _: None
+        self.guard = Guard(clock)
         self.state = State(created=True)
         self.cycle: Cycle | None = None
         self.told: set[str] = set()
@@ -111,10 +113,11 @@ class Observer:
         before, began = self.state, self.clock.monotonic()
         sharing = self._sharing()
         self.port.shown = None
+        resume = self._resume()
         cycle = await run(
             before,
             self.policy,
-            Wishes(resume=self._resume()),
+            Wishes(resume=resume),
             self.port,
             self.bot,
             self.clock,
@@ -127,6 +130,8 @@ class Observer:
         self.complete += cycle.complete
         self.doubtful += cycle.complete and bool(cycle.state.tracks)
         self._series.record(cycle, monotonic)
+        for text in self.guard.check(before, cycle, self.policy, resume):
+            self._complain(text)
         self._note_sightings(before, cycle, sharing, began)
         self._check_learning(before, cycle)
         self._check_findings(before, cycle, monotonic)
@@ -141,7 +146,9 @@ class Observer:
         stored = json.loads(json.dumps(self._document))
         self._status = parse_status({"metadata": ABOUT["metadata"], "status": stored})
         monotonic = self.clock.monotonic()
-        self.state = written.restore(self._status, monotonic)
+        self.state = written.restore(self._status, monotonic, self.clock.now_ms())
+        resumed = self._status.watchdog.last_auto_resume_time if self._status.watchdog else None
+        self.guard.restart(self.state.holds, written.milliseconds(resumed) if resumed else None)
         self._series = AccountSeries("simulation", "alpha", monotonic)
         self._counts = Counter()
         watermarks = self._status.watermarks
@@ -160,10 +167,15 @@ class Observer:
         return Sharing(siblings, leads=self.number == 0)
 
     def _resume(self) -> str:
-        """A person resumes once nothing was wrong for a while."""
+        """A person resumes once nothing was wrong for a while, or doesn't wait for that."""
         self._clean_for = 0 if self.confirmed else self._clean_for + 1
-        hold = self.state.holds.get(Source.POLICY)
-        return hold.digest if hold is not None and self._clean_for > 2 else ""
+        hasty = self.nature.hasty and self.cycles % 7 == 3
+        if self._clean_for <= 2 and not hasty:
+            return ""
+        watchdog = self.policy.watchdog
+        alone = watchdog is not None and watchdog.auto_resume.enabled and not hasty
+        sources = [Source.POLICY] if alone else [Source.POLICY, Source.WATCHDOG]
+        return next((self.state.holds[source].digest for source in sources if source in self.state.holds), "")
 
     # --- what must hold -----------------------------------------------------------------------------------------------
 
@@ -200,7 +212,7 @@ class Observer:
             self._complain("tracks of comparison changed, and the two sides were not both known")
         if not cycle.complete:
             changed = {source for source in Source if (source in before.holds) != (source in cycle.state.holds)}
-            if changed - {Source.STALE, Source.STARTUP, Source.POLICY}:
+            if changed - {Source.STALE, Source.STARTUP, Source.POLICY, Source.WATCHDOG}:
                 self._complain(f"holds changed: {sorted(changed)}")
         if cycle.evidence is not None and cycle.state.tracks:
             self._check_judgement(before, cycle, cycle.evidence.snapshot)
@@ -279,6 +291,7 @@ class Observer:
             paused_by=",".join(sorted(state.holds)),
             holds=tuple(written.holds(state)),
             acknowledged=tuple(written.acknowledged(state)),
+            watchdog=written.watchdog(state),
             snapshot=written.snapshot(state) or self._status.snapshot,
             watermarks=written.watermarks(state),
             findings=written.findings(state),

@@ -22,6 +22,7 @@ class Tally:
     found: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     rules: set[str] = field(default_factory=set)
+    barks: Counter[str] = field(default_factory=Counter)
     failed: list[Life] = field(default_factory=list)
 
     def add(self, lives: Iterable[Life]) -> "Tally":
@@ -37,6 +38,7 @@ class Tally:
             self.found.update(life.found)
             self.faults.update(life.faults)
             self.rules |= life.rules
+            self.barks.update(life.barks)
             if life.failure:
                 self.failed.append(life)
         return self
@@ -60,6 +62,7 @@ class Tally:
                     f" {seconds / max(self.cycles, 1) * 1e6:,.0f} us of CPU a cycle"
                 ),
                 f"faults served: {faults}",
+                f"holds of the watchdog: {', '.join(f'{count} {how}' for how, count in sorted(self.barks.items()))}",
                 f"wrongs found, of those that were done ({self.found.total()} of {self.injected.total()}):",
                 kinds,
             )

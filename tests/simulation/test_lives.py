@@ -43,6 +43,11 @@ def test_a_storm_is_no_calm(tally: Tally) -> None:
     assert min(tally.faults.values()) > SEEDS / 10, tally.faults
 
 
+def test_watchdogs_stop_bots_and_let_them_go(tally: Tally) -> None:
+    assert tally.barks["raised"] > SEEDS / 2, tally.report(1)
+    assert min(tally.barks["ended by itself"], tally.barks["ended by a person"]) > SEEDS / 10, tally.report(1)
+
+
 def test_a_seed_makes_the_same_world_twice() -> None:
     def told(seed: int) -> tuple[list[str], Life]:
         lines: list[str] = []

@@ -16,6 +16,7 @@ from tests.simulation.virtual import VirtualClock
 
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.finding import Finding
+from accountsync.domain.holds import Source
 
 REMEMBERED = 60
 """Lines of history that a failure is told with."""
@@ -115,6 +116,11 @@ class World:
         """The operator's process, with all its accounts, starts anew."""
         for observer in self.observers:
             observer.restart()
+
+    @property
+    def watched(self) -> bool:
+        """Whether a watchdog stops a bot now."""
+        return any(Source.WATCHDOG in observer.state.holds for observer in self.observers)
 
     @property
     def wrong(self) -> list[str]:

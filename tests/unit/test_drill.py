@@ -249,7 +249,7 @@ MUTANTS = {
     "no digest resumes": ("domain/holds.py", "if candidate == digest:", "if not candidate:", "f"),
     "nothing is acknowledged": (
         "domain/decide.py",
-        "return key in acknowledged and",
+        "return key in self.acknowledged and",
         "return False and",
         "f",
     ),

@@ -17,11 +17,11 @@ from accountsync.domain.confirm import Outcome, Track
 from accountsync.domain.decide import Decision, Wishes
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.finding import Finding
-from accountsync.domain.holds import Hold, Signal, Source
+from accountsync.domain.holds import Hold, Signal, Source, Transition
 from accountsync.domain.policy import Mode, Policy
 from accountsync.errors import BeliefUnobserved, ExchangeUnobserved, Reason
 from accountsync.observe import Failure
-from accountsync.report.metrics import RECOUNT_AFTER, Metrics, notional_at_risk
+from accountsync.report.metrics import RECOUNT_AFTER, Metrics
 
 POLICY = Policy(mode=Mode.PAUSE, order_id_prefix="grinder_")
 
@@ -368,16 +368,18 @@ def test_every_source_of_a_hold_is_shown(scraped: Scraped) -> None:
     assert scraped.of("accountsync_paused", "source") == {**dict.fromkeys(Source, 0), Source.STALE: 1}
 
 
-def test_notional_at_risk_is_the_largest_of_each_symbol_summed() -> None:
-    found = [
-        finding(notional="100"),
-        finding(Rule.POSITION_MISMATCH, notional="250"),
-        finding(symbol=ETH, notional="7"),
-    ]
-    assert notional_at_risk(found) == Decimal(257)
-    one_missed_fill = [finding(Rule.POSITION_MISMATCH, notional="100"), finding(Rule.MISSING_ORDER, notional="90")]
-    assert notional_at_risk([*one_missed_fill, finding(Rule.POSITION_MISMATCH, symbol=ETH, notional="7")]) == 107
-    assert notional_at_risk([]) == 0
+def test_each_hold_that_was_raised_or_lifted_is_counted_by_its_source(scraped: Scraped) -> None:
+    def turned(source: Source, *, raised: bool) -> Transition:
+        return Transition(source, raised=raised, why=Signal.JUDGED, message="")
+
+    scraped.series.turned([turned(Source.WATCHDOG, raised=True), turned(Source.STALE, raised=True)])
+    scraped.series.turned([turned(Source.WATCHDOG, raised=False), turned(Source.WATCHDOG, raised=True)])
+    assert scraped.of("accountsync_holds_raised_total", "source") == {
+        **dict.fromkeys(Source, 0),
+        Source.WATCHDOG: 2,
+        Source.STALE: 1,
+    }
+    assert scraped.of("accountsync_holds_lifted_total", "source") == {**dict.fromkeys(Source, 0), Source.WATCHDOG: 1}
 
 
 # --- the types of Runbook 11 ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from accountsync.api.parts import FieldRuleError, Part
 from accountsync.api.quantities import Amount, Duration, Time, is_duration
 from accountsync.api.texts import PORT_MAX, AbsoluteUrl, ObjectName, Origin, ServiceName, SharedName
 from accountsync.domain.catalogue import Rule as RuleName
-from accountsync.domain.policy import Mode
+from accountsync.domain.policy import Mode, PauseLevel
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds; without `spec.timeout`, a cycle has this long or two thirds of the interval, whichever is shorter."""
@@ -283,6 +283,58 @@ class Alerts(Part):
     Left out: never."""
 
 
+_POSITIVE_AMOUNT = 'expected a decimal number of more than zero in quotes, such as "10000"'
+
+
+def _more_than_zero(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise ValueError(_POSITIVE_AMOUNT)
+    return value
+
+
+PositiveAmount = Annotated[
+    Amount, AfterValidator(_more_than_zero), Rule(rule="self.matches('[1-9]')", message=_POSITIVE_AMOUNT)
+]
+
+
+class AutoResume(Part):
+    """When the watchdog lets the bot go again by itself: once all three have passed."""
+
+    enabled: bool = True
+    """Whether it does at all. If not, a person lifts the hold by its digest, as one may at any time."""
+
+    min_pause: Duration = Duration("15m")
+    """The least time for which the hold stands."""
+
+    clean_cycles: Annotated[int, Field(ge=1, le=100), INT32] = 2
+    """How many cycles in a row must judge the whole account and see no difference."""
+
+    cooldown: Duration = Duration("30m")
+    """The least time between two holds that ended by themselves."""
+
+
+class Watchdog(Part):
+    """Stops the bot while too much of its capital is in doubt, whatever remediation.pauseAt says."""
+
+    allocated_capital: PositiveAmount
+    """What the bot may trade with."""
+
+    currency: Annotated[
+        str,
+        Field(max_length=20),
+        Matches(r"^[A-Z0-9]{1,20}$", "expected a currency as the exchange spells it, e.g. USDT"),
+    ]
+    """The currency of the capital, in which the symbols have to be quoted. A difference in another one can't be valued,
+    and stops the bot."""
+
+    max_mismatch_ratio: PositiveAmount = Decimal("0.5")
+    """The part of the capital that confirmed differences may put at risk: at the mark price, the largest of each
+    symbol, summed."""
+
+    auto_resume: Annotated[AutoResume, DEFAULT_EMPTY] = Field(default_factory=AutoResume)
+    """When it lets the bot go again by itself."""
+
+
 _INTERVAL_RANGE = "expected a duration from 1s to 24h"
 _MIN_INTERVAL, _MAX_INTERVAL = 1, 24 * 3600
 
@@ -375,6 +427,10 @@ class TradingAccountSpec(Part):
     pause_reason: Annotated[str, Field(max_length=256)] = ""
     """Why the bot is paused, for the people who find it so."""
 
+    pause_level: PauseLevel = PauseLevel.REDUCE_ONLY
+    """How far the bot stops while any hold stands. ReduceOnly: it adds no exposure; exits, stops and cancels go on.
+    Halt: exits stop too."""
+
     bot: Bot
     """The bot that trades on the account."""
 
@@ -386,6 +442,10 @@ class TradingAccountSpec(Part):
 
     remediation: Annotated[Remediation, DEFAULT_EMPTY] = Field(default_factory=Remediation)
     """What the operator may do about a difference."""
+
+    watchdog: Watchdog | None = None
+    """How much of the capital may be in doubt before the bot is stopped. Left out: no such limit. In mode Observe it
+    only tells."""
 
     alerts: Alerts | None = None
     """When people are alerted, where one rule does not suit every account."""

@@ -24,6 +24,7 @@ from accountsync.api.caps import (
     ID_CAP,
     KEY_CAP,
     MESSAGE_CAP,
+    PAUSED_BY_CAP,
     REASON_CAP,
     RULE_CAP,
     RULES_CAP,
@@ -38,6 +39,7 @@ from accountsync.api.markers import ATOMIC_LIST, ATOMIC_MAP, INT32, INT64, Clipp
 from accountsync.api.parts import StatusPart
 from accountsync.api.quantities import Money, Time
 from accountsync.domain.holds import Source
+from accountsync.domain.policy import PauseLevel
 
 
 class Severity(StrEnum):
@@ -190,6 +192,13 @@ class Finding(StatusPart):
     """How many times in a row it was seen."""
 
 
+class WatchdogMemory(StatusPart):
+    """What the watchdog has to remember."""
+
+    last_auto_resume_time: Time | None = None
+    """When its hold last ended by itself; the cooldown runs from then."""
+
+
 class Findings(StatusPart):
     """All differences in numbers, and the worst of them in full."""
 
@@ -256,7 +265,10 @@ class TradingAccountStatus(StatusPart):
     paused: bool = False
     """The bot obeys this, and spec.paused: true while any hold stands."""
 
-    paused_by: Annotated[str, Clipped(TOKEN_CAP)] = ""
+    pause_level: Annotated[str, OneOf(PauseLevel)] | None = None
+    """How far the bot stops: spec.pauseLevel, while any hold stands."""
+
+    paused_by: Annotated[str, Clipped(PAUSED_BY_CAP)] = ""
     """The sources of the holds that stand."""
 
     holds: Annotated[tuple[Hold, ...], Field(max_length=HOLDS_CAP), map_by("source")] = ()
@@ -264,6 +276,9 @@ class TradingAccountStatus(StatusPart):
 
     acknowledged: Annotated[tuple[Acknowledged, ...], Field(max_length=ACKNOWLEDGED_CAP), ATOMIC_LIST] = ()
     """Findings that a person resumed over."""
+
+    watchdog: Annotated[WatchdogMemory, ATOMIC_MAP] | None = None
+    """What spec.watchdog has to remember between two holds."""
 
     sync: Annotated[str, OneOf(Sync)] | None = None
     """Whether exchange and bot agree."""

@@ -17,6 +17,7 @@ from accountsync.api.parts import FieldRuleError, Part
 from accountsync.api.quantities import Duration, Time
 from accountsync.api.spec import (
     Alerts,
+    AutoResume,
     BalanceTolerance,
     Bot,
     ConfigMapState,
@@ -32,6 +33,7 @@ from accountsync.api.spec import (
     StateSource,
     Tolerances,
     TradingAccountSpec,
+    Watchdog,
 )
 from accountsync.api.status import (
     Acknowledged,
@@ -47,10 +49,11 @@ from accountsync.api.status import (
     Sync,
     TradingAccountStatus,
     Transition,
+    WatchdogMemory,
     Watermarks,
     readable,
 )
-from accountsync.domain.policy import Mode
+from accountsync.domain.policy import Mode, PauseLevel
 from accountsync.errors import ConfigurationError, Reason
 
 __all__ = [
@@ -61,6 +64,7 @@ __all__ = [
     "VERSION",
     "Acknowledged",
     "Alerts",
+    "AutoResume",
     "BalanceTolerance",
     "Bot",
     "Condition",
@@ -79,6 +83,7 @@ __all__ = [
     "Metadata",
     "Mode",
     "PauseAt",
+    "PauseLevel",
     "Remediation",
     "Scheme",
     "SecretRef",
@@ -92,6 +97,8 @@ __all__ = [
     "TradingAccountSpec",
     "TradingAccountStatus",
     "Transition",
+    "Watchdog",
+    "WatchdogMemory",
     "Watermarks",
     "parse_status",
 ]

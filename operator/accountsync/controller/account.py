@@ -32,7 +32,7 @@ from accountsync.domain.catalogue import Rule, Severity
 from accountsync.domain.decide import Decision, Wishes
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Source
-from accountsync.domain.policy import Ignore, Policy
+from accountsync.domain.policy import AutoResume, Ignore, Policy, Watchdog
 from accountsync.errors import ConfigurationError, Reason
 from accountsync.exchange.tested import untested
 from accountsync.observe import Failure
@@ -104,6 +104,7 @@ class AccountLoop:
         self._bot_failing: Failing | None = None
         self._observed = False
         self._may_trade = False
+        self._withheld = ""
         self._whole_at: float | None = None
         """When a cycle last judged the whole account, or, before the first that did, any of it."""
         self._written = ""
@@ -319,6 +320,8 @@ class AccountLoop:
         series.belief_stale_after = spec.bot.stale_after.seconds
         series.patience = spec.patience
         series.mismatch_limit = spec.alerts.mismatch_notional if spec.alerts else None
+        watchdog = _watchdog(spec)
+        series.watchdog_limit = watchdog.limit if watchdog else None
 
     def _base(self, account: api.TradingAccount | None, invalid: Failure | None) -> Outlook:
         """What is known without reading anything."""
@@ -368,6 +371,8 @@ class AccountLoop:
         self._state = cycle.state
         self._handled_resume = wishes.resume or self._handled_resume
         series.stand(self._state.tracks, self._state.holds)
+        series.turned(cycle.decision.transitions)
+        self._withheld = cycle.decision.withheld
         return cycle
 
     # --- what is known -----------------------------------------------------------------------------------------------
@@ -376,7 +381,8 @@ class AccountLoop:
         """The object as models; on the first call also what its status remembers."""
         if not self._restored:
             self._status = api.parse_status(self.body)
-            self._state = written.restore(self._status, self._tools.clock.monotonic())
+            clock = self._tools.clock
+            self._state = written.restore(self._status, clock.monotonic(), clock.now_ms())
             self._handled_resume = self._status.last_handled_resume or ""
             if self._status.observed_generation is not None:
                 self._written = written.significant(self._status.dump())
@@ -490,6 +496,7 @@ class AccountLoop:
                     continue
                 if (again := await self._decide_again()) is not None:
                     told += again.transitions
+                    series.turned(again.transitions)
                     refusal = again.refusal or refusal
                 continue
             self._tools.metrics.status_writes.labels("ok").inc()
@@ -539,14 +546,17 @@ class AccountLoop:
         state = self._state
         now = written.moment(self._tools.clock.now_ms())
         generation = int(self._judged["metadata"].get("generation", 0))
-        outlook = replace(outlook, holds={hold.source: hold.message for hold in state.holds.values()})
+        held = {str(hold.source): hold.message for hold in state.holds.values()}
+        outlook = replace(outlook, holds=held, withheld=self._withheld)
         requested = _annotation(self._judged, REQUESTED_AT)
         return api.TradingAccountStatus(
             observed_generation=generation,
             paused=bool(state.holds),
+            pause_level=self._pause_level() if state.holds else None,
             paused_by=",".join(sorted(state.holds)),
             holds=tuple(written.holds(state)),
             acknowledged=tuple(written.acknowledged(state)),
+            watchdog=written.watchdog(state),
             sync=outlook.sync,
             last_report_time=now,
             last_handled_reconcile_at=requested if handled else self._status.last_handled_reconcile_at,
@@ -557,6 +567,11 @@ class AccountLoop:
             history=written.history(self._status.history, told, now),
             conditions=tuple(conditions(outlook, self._status.conditions, generation=generation, now=now)),
         )
+
+    def _pause_level(self) -> api.PauseLevel:
+        """As the spec says; one that is not valid in another place may still say it."""
+        level = (self._judged.get("spec") or {}).get("pauseLevel")
+        return api.PauseLevel(level) if level in set(api.PauseLevel) else api.PauseLevel.REDUCE_ONLY
 
     def _heartbeat(self) -> float:
         try:
@@ -612,4 +627,18 @@ def _policy(spec: api.TradingAccountSpec) -> Policy:
         stale_after=spec.stale_after.seconds,
         belief_stale_after_ms=spec.bot.stale_after.milliseconds,
         ignores=tuple(Ignore(row.rule, written.milliseconds(row.until), row.symbol, row.id) for row in spec.ignore),
+        watchdog=_watchdog(spec),
+    )
+
+
+def _watchdog(spec: api.TradingAccountSpec) -> Watchdog | None:
+    asked = spec.watchdog
+    if asked is None:
+        return None
+    terms = asked.auto_resume
+    return Watchdog(
+        allocated_capital=asked.allocated_capital,
+        currency=asked.currency,
+        max_mismatch_ratio=asked.max_mismatch_ratio,
+        auto_resume=AutoResume(terms.enabled, terms.min_pause.seconds, terms.clean_cycles, terms.cooldown.seconds),
     )

@@ -64,6 +64,7 @@ class Outlook:
 
     `untested`: its exchange, where that was never run. `missing`: what the operator may not do in its namespace, and
     `only_late`: all that does is to let it notice changes later.
+    `withheld`: why the watchdog would stop the bot, but for the mode.
     """
 
     observed: bool = False
@@ -82,6 +83,7 @@ class Outlook:
     missing: str = ""
     only_late: bool = False
     holds: Mapping[str, str] = field(default_factory=dict)
+    withheld: str = ""
 
     @property
     def reading(self) -> bool:
@@ -127,6 +129,8 @@ def _in_sync(outlook: Outlook) -> Verdict | None:
 
 
 def _paused(outlook: Outlook) -> Verdict | None:
+    if not outlook.holds and outlook.withheld:
+        return "False", "NoHold", f"the bot may trade; in mode Pause the Watchdog would stop it: {outlook.withheld}"
     if not outlook.holds:
         return "False", "NoHold", "the bot may trade"
     return "True", "Held", "; ".join(f"{source}: {message}" for source, message in outlook.holds.items())

@@ -1,7 +1,8 @@
 """The resource's status: what is written of a `State`, and what is read back after a restart.
 
 Invariants: a status is always whole; it is written when something a person acts on changed, and as a heartbeat; it
-stays under 32 KiB. What is read back keeps holds, acknowledgements and first-seen times; counts start again.
+stays under 32 KiB. What is read back keeps holds, acknowledgements, the watchdog's spans and first-seen times; counts
+start again.
 """
 
 import json
@@ -20,7 +21,8 @@ from accountsync.domain.confirm import Track
 from accountsync.domain.expected import BeliefMemory
 from accountsync.domain.fills import FillLog
 from accountsync.domain.finding import Finding, worst_first
-from accountsync.domain.holds import Hold, Signal, Source, Transition, begun
+from accountsync.domain.holds import BY_PERSON, Hold, Signal, Source, Transition, begun
+from accountsync.domain.watchdog import Vigil
 
 
 def moment(ms: int) -> datetime:
@@ -38,8 +40,8 @@ def heartbeat_after(stale_after: float) -> float:
     return stale_after / 3
 
 
-def restore(status: api.TradingAccountStatus, monotonic: float) -> State:
-    """What a new process remembers of an account."""
+def restore(status: api.TradingAccountStatus, monotonic: float, now_ms: int) -> State:
+    """What a new process remembers of an account. `now_ms`: Unix ms by its clock, `monotonic`: seconds."""
     tracks = {}
     for item in status.findings.items if status.findings else ():
         track = _track(item, monotonic)
@@ -56,11 +58,19 @@ def restore(status: api.TradingAccountStatus, monotonic: float) -> State:
             message = f"{held.source} hold of another version: {held.message}"
             holds.setdefault(Source.POLICY, begun(Source.POLICY, reason, message, since))
     watermarks = status.watermarks
+    watched = holds.get(Source.WATCHDOG)
+    resumed = status.watchdog.last_auto_resume_time if status.watchdog else None
     return State(
         tracks=tracks,
         belief=BeliefMemory(boot_id=(watermarks.boot_id if watermarks else None) or ""),
         holds=holds,
         acknowledged={entry.key: entry.notional or Decimal(0) for entry in status.acknowledged},
+        vigil=Vigil.restored(
+            watched.since if watched else None,
+            milliseconds(resumed) if resumed else None,
+            now_ms=now_ms,
+            monotonic=monotonic,
+        ),
         timestamp=watermarks.snapshot if watermarks else None,
         fills=_fills(watermarks),
         created=status.observed_generation is None,
@@ -86,6 +96,7 @@ def _track(item: api.Finding, monotonic: float) -> Track | None:
         observed=item.observed,
         notional=item.notional or Decimal(0),
         own=item.severity != Severity.WARNING.word,
+        priced=item.notional is not None,
     )
     return Track(
         finding=finding,
@@ -136,7 +147,7 @@ def _item(track: Track) -> api.Finding:
         message=finding.message,
         expected=finding.expected,
         observed=finding.observed,
-        notional=finding.notional,
+        notional=finding.notional if finding.priced else None,
         first_seen=moment(track.first_seen),
         last_seen=moment(track.last_seen),
         count=track.count,
@@ -174,6 +185,12 @@ def acknowledged(state: State) -> list[api.Acknowledged]:
     return [api.Acknowledged(key=key, notional=notional) for key, notional in largest]
 
 
+def watchdog(state: State) -> api.WatchdogMemory | None:
+    """What the watchdog must not forget; when its hold was raised, the hold itself says."""
+    resumed = state.vigil.resumed_ms
+    return None if resumed is None else api.WatchdogMemory(last_auto_resume_time=moment(resumed))
+
+
 def history(
     before: Sequence[api.Transition], transitions: Sequence[Transition], now: datetime
 ) -> tuple[api.Transition, ...]:
@@ -195,7 +212,7 @@ def history(
 
 
 def _by_person(transition: Transition) -> bool:
-    return transition.why is Signal.RESUMED
+    return transition.why in BY_PERSON.values()
 
 
 def significant(status: dict[str, Any]) -> str:
@@ -218,6 +235,7 @@ def significant(status: dict[str, Any]) -> str:
                 for name in (
                     "sync",
                     "paused",
+                    "pauseLevel",
                     "pausedBy",
                     "observedGeneration",
                     "lastHandledReconcileAt",

@@ -9,7 +9,7 @@ from accountsync.controller.conditions import WATCH_FORBIDDEN, gist
 from accountsync.controller.events import Events
 from accountsync.domain.confirm import Outcome
 from accountsync.domain.finding import Finding, worst_first
-from accountsync.domain.holds import Hold, Holds, Source, Transition
+from accountsync.domain.holds import BY_PERSON, Hold, Holds, Source, Transition
 
 RESUME = f"{GROUP}/resume"
 TOLD_CONDITIONS = ("CredentialsValid", "BotReachable", "Ready")
@@ -40,11 +40,11 @@ async def tell_all(
             warning=transition.raised,
             action="Hold",
         )
-    widened = _widened(statuses, transitions, holds)
-    if widened:
+    for source in _widened(statuses, transitions, holds):
+        note = f"more findings joined the {source} hold"
         await tell(
             reason="HoldWidened",
-            note=_with_command(widened, holds[Source.POLICY], about["metadata"]),
+            note=_with_command(note, holds[source], about["metadata"]),
             warning=True,
             action="Hold",
         )
@@ -81,12 +81,15 @@ def _with_command(note: str, hold: Hold, metadata: Mapping[str, Any]) -> str:
 
 def _widened(
     statuses: tuple[TradingAccountStatus, TradingAccountStatus], transitions: Sequence[Transition], holds: Holds
-) -> str:
-    """What to say of a Policy hold that stood before and gathered more, so that an older digest is not enough."""
-    if Source.POLICY not in holds or any(transition.source is Source.POLICY for transition in transitions):
-        return ""
-    digests = [next((h.digest for h in status.holds if h.source == Source.POLICY), None) for status in statuses]
-    return "more findings joined the Policy hold" if digests[0] != digests[1] else ""
+) -> list[Source]:
+    """The holds that stood before and gathered more, so that an older digest is not enough."""
+    turned = {transition.source for transition in transitions}
+    before, after = ({held.source: held.digest for held in status.holds} for status in statuses)
+    return [
+        source
+        for source in BY_PERSON
+        if source in holds and source not in turned and before.get(source) != after.get(source)
+    ]
 
 
 def _of_conditions(before: TradingAccountStatus, after: TradingAccountStatus) -> list[tuple[str, str, bool]]:

@@ -96,9 +96,14 @@ class Order:
         return f"trigger:{self.id}" if self.conditional else self.id
 
     @property
+    def remaining(self) -> Decimal:
+        """Quantity still open."""
+        return abs(self.quantity - self.filled)
+
+    @property
     def notional(self) -> Decimal:
         """Value still open, in the quote currency; 0 where the order has no price."""
-        return abs(self.quantity - self.filled) * (self.price or self.trigger_price or Decimal(0))
+        return self.remaining * (self.price or self.trigger_price or Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +149,9 @@ class AccountSnapshot:
 
     `timestamp` is the exchange's own clock when the reading began. `unsettled` names the symbols that changed while
     it was read: two fetches are not one moment, so they wait for the next cycle. `missing`: parts that were not read,
-    or not to their end. `marks` maps a symbol to its mark price where the reading had one, `steps` to the smallest
-    quantity that can be traded. `skew_ms`: how far the exchange's clock is ahead of ours, beyond what the measuring can
-    be off.
+    or not to their end. `marks` maps a symbol to its mark price where the reading had one, or one of the last minute
+    did, `steps` to the smallest quantity that can be traded. `skew_ms`: how far the exchange's clock is ahead of ours,
+    beyond what the measuring can be off.
     """
 
     timestamp: int

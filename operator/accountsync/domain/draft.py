@@ -64,18 +64,26 @@ class Draft:
         *,
         expected: str = "",
         observed: str = "",
-        notional: Decimal = ZERO,
+        quantity: Decimal | None = ZERO,
+        price: Decimal | None = None,
         changed: int | None = None,
         own: bool = True,
         proven: bool | None = None,
         fills: tuple[str, ...] = (),
         client_id: str = "",
     ) -> None:
-        """A difference."""
+        """A difference. What it puts at risk is `quantity` at the mark, or, where the reading has none, at `price`.
+
+        None: not known; a difference of no quantity puts nothing at risk.
+        """
+        price = self.snapshot.marks.get(symbol) or price
+        priced = quantity == 0 or (quantity is not None and bool(price))
+        notional = abs((quantity or ZERO) * (price or ZERO))
         id_, client_id = sanitize(id_), client_id and sanitize(client_id)
         fills = tuple(sanitize(fill) for fill in fills[:FILLS_NAMED])
-        found = Finding(rule, symbol, id_, expected, observed, abs(notional), changed, own, proven, fills, client_id)
-        self.findings.append(found)
+        self.findings.append(
+            Finding(rule, symbol, id_, expected, observed, notional, changed, own, proven, fills, client_id, priced)
+        )
 
     def sorted_findings(self) -> tuple[Finding, ...]:
         """One of each key, whatever the order in which they were added."""

@@ -27,7 +27,8 @@ class Finding:
 
     `own`: it is about an object of the bot's. `proven`: whether the exchange's lists of fills or income show that the
     belief was wrong at its own time; False: they could, and were not asked yet; None: there is no such proof. `fills`:
-    ids of the fills that led there, where they are known. `client_id`: the order's, if it is about one.
+    ids of the fills that led there, where they are known. `client_id`: the order's, if it is about one. `priced`: False
+    where something is at risk, and nobody knows how much.
     """
 
     rule: Rule
@@ -41,6 +42,7 @@ class Finding:
     proven: bool | None = None
     fills: tuple[str, ...] = ()
     client_id: str = ""
+    priced: bool = True
 
     @property
     def key(self) -> str:

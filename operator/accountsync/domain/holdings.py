@@ -115,9 +115,7 @@ def _judge_leg(
         draft.unknown.add((symbol, POSITIONS))
         return
     rows = sorted(leg.rows, key=lambda row: (row.side is not side, row.side, row.margin_mode))
-    price = draft.snapshot.marks.get(symbol) or next(
-        (row.mark_price or row.entry_price for row in rows if row.mark_price or row.entry_price), None
-    )
+    prices = (row.mark_price or row.entry_price for row in rows)
     traded = log.last(symbol) if log else None
     draft.add(
         Rule.POSITION_MISMATCH,
@@ -125,7 +123,8 @@ def _judge_leg(
         side,
         expected=plain(leg.believes),
         observed=plain(leg.holds),
-        notional=leg.difference * (price or ZERO),
+        quantity=leg.difference,
+        price=next(filter(None, prices), None),
         changed=max([*times, *([traded] if traded is not None else [])], default=None),
         proven=proven or None,
     )

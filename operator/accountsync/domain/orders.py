@@ -123,14 +123,17 @@ def _judge_absence(
         observed = "unknown to the exchange"
     else:
         observed = f"{answer.status}, filled {plain(answer.filled)} of {plain(answer.quantity)}"
-    remaining = (belief.quantity or ZERO) - (belief.filled or ZERO)
+    quantity, price = belief.quantity, belief.price
+    if answer is not None:
+        quantity, price = quantity or answer.quantity, price or answer.price or answer.trigger_price
     draft.add(
         Rule.MISSING_ORDER,
         belief.symbol,
         name,
         expected="open",
         observed=observed,
-        notional=remaining * (belief.price or ZERO),
+        quantity=quantity if quantity is None else quantity - (belief.filled or ZERO),
+        price=price,
         changed=answer.updated if answer else None,
         client_id=belief.client_id,
         fills=tuple(row.id for row in fills.get(belief.symbol, ()) if answer and row.order_id == answer.id),
@@ -174,7 +177,8 @@ def _judge_unexpected(order: Order, draft: Draft) -> None:
         order.ref,
         expected="none",
         observed=_described(order),
-        notional=order.notional,
+        quantity=order.remaining,
+        price=order.price or order.trigger_price,
         changed=order.created if order.created is not None else order.updated,  # a fill makes it no newer to the bot
         own=own,
         client_id=order.client_id,
@@ -224,7 +228,8 @@ def _compare_order(belief: ExpectedOrder, order: Order, draft: Draft) -> None:
         order.ref,
         expected=", ".join(f"{name} {_word(value)}" for name, value, _ in differing),
         observed=", ".join(f"{name} {_word(value)}" for name, _, value in differing),
-        notional=current.notional,
+        quantity=current.remaining,
+        price=current.price or current.trigger_price,
         changed=current.updated,
         client_id=current.client_id,
     )

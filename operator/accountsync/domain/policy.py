@@ -15,6 +15,13 @@ class Mode(StrEnum):
     PAUSE = "Pause"
 
 
+class PauseLevel(StrEnum):
+    """How far a held bot stops."""
+
+    REDUCE_ONLY = "ReduceOnly"
+    HALT = "Halt"
+
+
 DEFAULT_BALANCE_TOLERANCE = Decimal("0.01")
 
 
@@ -29,10 +36,36 @@ class Ignore:
 
 
 @dataclass(frozen=True, slots=True)
+class AutoResume:
+    """When the watchdog's hold ends by itself. Spans are seconds; `enabled` False: only a person ends it."""
+
+    enabled: bool = True
+    min_pause: float = 900.0
+    clean_cycles: int = 2
+    cooldown: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watchdog:
+    """How much of the capital may be in doubt. Amounts are in `currency`, the one in which symbols are quoted."""
+
+    allocated_capital: Decimal
+    currency: str
+    max_mismatch_ratio: Decimal = Decimal("0.5")
+    auto_resume: AutoResume = field(default_factory=AutoResume)
+
+    @property
+    def limit(self) -> Decimal:
+        """The most that may be at risk."""
+        return self.max_mismatch_ratio * self.allocated_capital
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Spans are seconds, except those ending in `_ms`. `pause_at` None: nothing pauses.
 
-    `forgets_after_ms`: the age from which the exchange may deny even an open order; None: it never does.
+    `forgets_after_ms`: the age from which the exchange may deny even an open order; None: it never does. `watchdog`
+    None: it is off.
     """
 
     mode: Mode = Mode.OBSERVE
@@ -48,6 +81,7 @@ class Policy:
     belief_stale_after_ms: int = 60_000
     ignores: tuple[Ignore, ...] = ()
     forgets_after_ms: int | None = None
+    watchdog: Watchdog | None = None
 
     def pauses(self, severity: Severity) -> bool:
         """Whether a finding of `severity` is one to stop the bot for."""

@@ -19,9 +19,9 @@ from accountsync.domain.catalogue import CATALOGUE, Rule
 from accountsync.domain.holds import Source
 from accountsync.errors import Reason
 from accountsync.ports import Clock
-from accountsync.report.series import RECOUNT_AFTER, AccountSeries, notional_at_risk
+from accountsync.report.series import RECOUNT_AFTER, AccountSeries
 
-__all__ = ["RECOUNT_AFTER", "TABLE", "AccountSeries", "Kind", "Metrics", "Row", "notional_at_risk"]
+__all__ = ["RECOUNT_AFTER", "TABLE", "AccountSeries", "Kind", "Metrics", "Row"]
 
 RULE_LABELS = ("none", *(row.account_sync for row in CATALOGUE.values()))
 TYPE_LABELS = tuple(row.reconcile for row in CATALOGUE.values() if row.reconcile)
@@ -169,6 +169,13 @@ TABLE = (
         sure=False,
     ),
     Row(
+        "accountsync_watchdog_notional_limit",
+        Kind.GAUGE,
+        "spec.watchdog's maxMismatchRatio x allocatedCapital; not shown where there is no watchdog.",
+        lambda series, *_: _optional(series.watchdog_limit),
+        sure=False,
+    ),
+    Row(
         "accountsync_clock_skew_seconds",
         Kind.GAUGE,
         "The exchange's clock minus ours at the last good snapshot, beyond what the measuring can be off.",
@@ -179,6 +186,22 @@ TABLE = (
         Kind.GAUGE,
         "1 while a hold of this source stands.",
         lambda series, _, source: float(source in series.held),
+        "source",
+        tuple(Source),
+    ),
+    Row(
+        "accountsync_holds_raised_total",
+        Kind.COUNTER,
+        "Holds raised, by source.",
+        lambda series, _, source: series.raised[Source(source)],
+        "source",
+        tuple(Source),
+    ),
+    Row(
+        "accountsync_holds_lifted_total",
+        Kind.COUNTER,
+        "Holds lifted, by source, whoever lifted them.",
+        lambda series, _, source: series.lifted[Source(source)],
         "source",
         tuple(Source),
     ),

@@ -1,7 +1,7 @@
 """What is counted and kept of one account between scrapes."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -9,7 +9,8 @@ from accountsync.cycle import Cycle
 from accountsync.domain.catalogue import CATALOGUE, Rule
 from accountsync.domain.confirm import Tracks
 from accountsync.domain.finding import Finding
-from accountsync.domain.holds import Holds, Source
+from accountsync.domain.holds import Holds, Source, Transition
+from accountsync.domain.watchdog import notional_at_risk
 
 RECOUNT_AFTER = 60.0
 
@@ -33,6 +34,7 @@ class AccountSeries:
     belief_stale_after: float = 60.0
     patience: float = 40.0
     mismatch_limit: Decimal | None = None
+    watchdog_limit: Decimal | None = None
     last_ts: int = 0
     good_at: float | None = None
     believed_at: float | None = None
@@ -50,6 +52,8 @@ class AccountSeries:
     errors: Counter[str] = field(default_factory=Counter)
     runs: int = 0
     held: frozenset[Source] = frozenset()
+    raised: Counter[Source] = field(default_factory=Counter)
+    lifted: Counter[Source] = field(default_factory=Counter)
     counted: dict[str, float] = field(default_factory=dict)
 
     def record(self, cycle: Cycle, monotonic: float) -> None:
@@ -98,6 +102,11 @@ class AccountSeries:
         self.notional_at_risk = notional_at_risk(confirmed)
         self.held = frozenset(holds)
 
+    def turned(self, transitions: Sequence[Transition]) -> None:
+        """Count the holds that were raised and lifted."""
+        for transition in transitions:
+            (self.raised if transition.raised else self.lifted)[transition.source] += 1
+
     def count(self, findings: Iterable[Finding], monotonic: float) -> None:
         """Advance the mismatch counters for findings that are confirmed and were shown."""
         for finding in findings:
@@ -119,11 +128,3 @@ class AccountSeries:
             if monotonic - self.counted.setdefault(key, monotonic) >= RECOUNT_AFTER
         ]
         self.count(due, monotonic)
-
-
-def notional_at_risk(findings: Iterable[Finding]) -> Decimal:
-    """The largest finding of each symbol, summed: one missed fill raises several findings of the same value."""
-    largest: dict[str, Decimal] = {}
-    for finding in findings:
-        largest[finding.symbol] = max(largest.get(finding.symbol, Decimal(0)), finding.notional)
-    return sum(largest.values(), Decimal(0))

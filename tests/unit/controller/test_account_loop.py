@@ -827,3 +827,113 @@ async def test_that_no_status_may_be_written_is_told_in_an_event_once(
     stage.kube.on_apply.extend([lambda: 403] * 30)
     await stage.loop._tell_rights(series_of(stage))
     assert len(stage.told("PermissionMissing")) == 2, "it is another time"
+
+
+# --- the watchdog and the level --------------------------------------------------------------------------------------
+
+WATCHDOG = {"allocatedCapital": "1000", "currency": "USDT", "autoResume": {"minPause": "60s", "cooldown": "10m"}}
+ONLY_THE_WATCHDOG: dict[str, Any] = {"watchdog": WATCHDOG, "remediation": {"mode": "Pause", "pauseAt": "never"}}
+
+
+@pytest.fixture
+async def stopped(stage: Stage) -> Stage:
+    """An account that the watchdog stopped over 700 of 1000 USDT."""
+    stage.edit(**ONLY_THE_WATCHDOG)
+    await stage.turn()
+    stage.sides.agreeing = False
+    stage.sides.exchange.hold("BTC/USDT:USDT", "7")
+    stage.sides.exchange.marks["BTC/USDT:USDT"] = Decimal(100)
+    await turns_until_held(stage)
+    return stage
+
+
+async def turns_until_held(stage: Stage) -> None:
+    for _ in range(8):
+        await stage.turn()
+        if stage.held:
+            break
+    assert stage.held == {"Watchdog"}
+
+
+async def test_the_watchdog_stops_a_bot_and_says_by_how_much_and_how_to_resume(stopped: Stage) -> None:
+    (note,) = [note for note in stopped.told("HoldRaised") if note.startswith("Watchdog")]
+    digest = stopped.status["holds"][0]["digest"]
+    assert note == (
+        "Watchdog hold raised: mismatch notional 700 USDT, more than 0.5 of 1000 USDT. To resume over it: kubectl"
+        f" annotate --overwrite -n trading ta alpha accountsync.dev/resume={digest}"
+    )
+    assert (stopped.status["paused"], stopped.status["pausedBy"]) == (True, "Watchdog")
+    assert [(row["who"], row["what"]) for row in stopped.status["history"]][-1] == ("operator", "raised Watchdog")
+    assert series_of(stopped).raised[Source.WATCHDOG] == 1
+    assert series_of(stopped).watchdog_limit == 500
+
+
+async def test_it_lets_the_bot_go_by_itself_also_after_a_restart_of_the_operator(stopped: Stage) -> None:
+    stopped.sides.agreeing = True
+    await stopped.turn()
+    stopped.loop = stopped.another()
+    for _ in range(2):
+        await stopped.turn()
+        assert stopped.held == {"Watchdog"}, "45 s"
+    for _ in range(2):
+        await stopped.turn()
+    assert stopped.held == set()
+    assert stopped.told("HoldLifted")[-1].startswith("Watchdog hold lifted: ")
+    assert [(row["who"], row["what"]) for row in stopped.status["history"]][-1] == ("operator", "lifted Watchdog")
+    assert stopped.status["watchdog"]["lastAutoResumeTime"]
+    assert series_of(stopped).lifted[Source.WATCHDOG] == 1
+
+
+async def test_the_cooldown_outlives_a_restart_of_the_operator(stopped: Stage) -> None:
+    stopped.sides.agreeing = True
+    for _ in range(6):
+        await stopped.turn()
+    assert stopped.held == set()
+    stopped.loop = stopped.another()
+    stopped.sides.agreeing = False
+    stopped.sides.exchange.hold("BTC/USDT:USDT", "17")
+    await turns_until_held(stopped)
+    stopped.sides.agreeing = True
+    for _ in range(20):
+        await stopped.turn()
+    assert stopped.held == {"Watchdog"}, "the cooldown has 10 minutes"
+    for _ in range(20):
+        await stopped.turn()
+    assert stopped.held == set()
+
+
+async def test_a_person_who_lifts_the_watchdogs_hold_is_in_the_history(stopped: Stage) -> None:
+    stopped.edit(annotations={RESUME: stopped.status["holds"][0]["digest"]})
+    await stopped.turn()
+    assert stopped.held == set()
+    assert [(row["who"], row["what"]) for row in stopped.status["history"]][-1] == ("person", "lifted Watchdog")
+    assert "watchdog" not in stopped.status
+
+
+async def test_in_observe_the_watchdog_only_says_what_it_would_do(stage: Stage) -> None:
+    stage.edit(watchdog=WATCHDOG, remediation={"mode": "Observe"})
+    await stage.turn()
+    stage.sides.agreeing = False
+    stage.sides.exchange.hold("BTC/USDT:USDT", "7")
+    for _ in range(8):
+        await stage.turn()
+    (said,) = [row for row in stage.status["conditions"] if row["type"] == "Paused"]
+    assert (said["status"], stage.status["paused"]) == ("False", False)
+    assert "in mode Pause the Watchdog would stop it: there is no price for PositionMismatch" in said["message"]
+
+
+async def test_the_status_tells_the_level_while_any_hold_stands(stage: Stage) -> None:
+    await stage.turn()
+    assert "pauseLevel" not in stage.status
+    stage.edit(paused=True)
+    await stage.turn()
+    assert stage.status["pauseLevel"] == "ReduceOnly"
+    stage.edit(pauseLevel="Halt")
+    await stage.turn()
+    assert stage.status["pauseLevel"] == "Halt"
+    stage.edit(interval="never")
+    await stage.turn()
+    assert stage.status["pauseLevel"] == "Halt", "what is wrong elsewhere does not soften it"
+    stage.edit(interval="15s", paused=False)
+    await stage.turn()
+    assert "pauseLevel" not in stage.status

@@ -215,6 +215,16 @@ def test_paused_names_every_hold() -> None:
     assert (*said(paused), paused.message) == ("True", "Held", "Policy: drift; User: maintenance")
 
 
+def test_in_observe_paused_says_what_the_watchdog_would_do() -> None:
+    paused = now(replace(GOOD, withheld="mismatch notional 600 USDT"))["Paused"]
+    assert (*said(paused), paused.message) == (
+        "False",
+        "NoHold",
+        "the bot may trade; in mode Pause the Watchdog would stop it: mismatch notional 600 USDT",
+    )
+    assert said(now(replace(GOOD, withheld="x", holds={"User": "lunch"}))["Paused"]) == ("True", "Held")
+
+
 @pytest.mark.parametrize("outlook", [Outlook(suspended=True), Outlook(disabled=True), Outlook(invalid=INVALID)])
 def test_a_hold_is_told_of_whatever_else_is_wrong(outlook: Outlook) -> None:
     assert said(now(replace(outlook, holds={"User": "x"}))["Paused"]) == ("True", "Held")

@@ -22,6 +22,7 @@ from accountsync.domain.expected import BeliefMemory
 from accountsync.domain.fills import FillLog
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import KEYS_KEPT, Hold, Signal, Source, Transition, fingerprint
+from accountsync.domain.watchdog import Vigil
 
 NOW_MS = 1_790_000_000_000
 NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
@@ -84,6 +85,7 @@ def status_of(state: State, **changes: Any) -> TradingAccountStatus:
         "paused_by": ",".join(sorted(state.holds)),
         "holds": tuple(written.holds(state)),
         "acknowledged": tuple(written.acknowledged(state)),
+        "watchdog": written.watchdog(state),
         "sync": "OutOfSync",
         "last_report_time": NOW,
         "snapshot": written.snapshot(state),
@@ -100,7 +102,7 @@ def status_of(state: State, **changes: Any) -> TradingAccountStatus:
 def restored(state: State) -> State:
     """What another process remembers, over JSON as the API server keeps it."""
     stored = json.loads(json.dumps(status_of(state).dump()))
-    return written.restore(TradingAccountStatus.model_validate(stored), 1000.0)
+    return written.restore(TradingAccountStatus.model_validate(stored), 1000.0, NOW_MS)
 
 
 # --- what is read back ---------------------------------------------------------------------------------------------
@@ -133,14 +135,14 @@ def test_the_status_has_room_for_all_keys_that_a_hold_keeps() -> None:
 def test_a_hold_for_a_reason_of_another_version_still_stands() -> None:
     status = status_of(STATE).dump()
     status["holds"][0]["reason"] = "FromTheFuture"
-    holds = written.restore(TradingAccountStatus.model_validate(status), 0.0).holds
+    holds = written.restore(TradingAccountStatus.model_validate(status), 0.0, NOW_MS).holds
     assert set(holds) == set(STATE.holds)
 
 
 def test_a_hold_of_a_source_of_another_version_does_not_stop_the_account() -> None:
     status = status_of(STATE).dump()
     status["holds"].append({"source": "Future", "reason": "X", "message": "x", "since": "2026-11-21T12:00:00Z"})
-    assert set(STATE.holds) <= set(written.restore(TradingAccountStatus.model_validate(status), 0.0).holds)
+    assert set(STATE.holds) <= set(written.restore(TradingAccountStatus.model_validate(status), 0.0, NOW_MS).holds)
 
 
 def test_a_restart_keeps_what_was_acknowledged() -> None:
@@ -165,7 +167,7 @@ def test_counts_start_again_after_a_restart() -> None:
 def test_a_finding_of_an_unknown_kind_is_left_out_and_the_others_are_kept() -> None:
     status = status_of(STATE).dump()
     status["findings"]["items"][0]["rule"] = "FromTheFuture"
-    tracks = written.restore(TradingAccountStatus.model_validate(status), 0.0).tracks
+    tracks = written.restore(TradingAccountStatus.model_validate(status), 0.0, NOW_MS).tracks
     assert [each.finding.id for each in tracks.values()] == ["2"]
 
 
@@ -188,12 +190,12 @@ def test_a_snapshot_is_not_remembered_so_that_its_age_is_not_either() -> None:
 
 
 def test_an_account_that_was_never_reported_on_is_created() -> None:
-    assert written.restore(TradingAccountStatus(), 0.0) == State(created=True)
+    assert written.restore(TradingAccountStatus(), 0.0, NOW_MS) == State(created=True)
 
 
 def test_an_account_that_was_reported_on_once_is_not_created_again() -> None:
     assert not restored(STATE).created
-    assert not written.restore(TradingAccountStatus(observed_generation=1), 0.0).created
+    assert not written.restore(TradingAccountStatus(observed_generation=1), 0.0, NOW_MS).created
 
 
 def test_writing_what_was_read_back_changes_nothing_worth_a_write() -> None:
@@ -234,6 +236,28 @@ def test_a_snapshot_is_written_in_numbers() -> None:
     assert written.watermarks(State()) is None
 
 
+def test_a_restart_keeps_the_spans_of_the_watchdog() -> None:
+    held = Hold(Source.WATCHDOG, Signal.MISMATCH_LARGE, "too much", NOW_MS - 601_000, "0123456789").gather(["aaaa"])
+    vigil = Vigil(raised_at=7.0, clean=1, resumed_at=3.0, resumed_ms=NOW_MS - 1_201_000)
+    again = restored(replace(STATE, holds={Source.WATCHDOG: held}, vigil=vigil))
+    assert again.holds[Source.WATCHDOG] == held
+    spent = [1000.0 - at for at in (again.vigil.raised_at, again.vigil.resumed_at) if at is not None]
+    assert spent == [pytest.approx(600, abs=1), pytest.approx(1200, abs=1)]
+    assert spent[0] <= 601
+    assert again.vigil.clean == 0
+
+
+def test_a_watchdog_that_never_let_go_by_itself_has_nothing_to_remember() -> None:
+    assert "watchdog" not in status_of(STATE).dump()
+    assert restored(STATE).vigil == Vigil()
+
+
+def test_what_has_no_price_still_has_none_after_a_restart() -> None:
+    unpriced = replace(track("1"), finding=replace(track("1").finding, notional=Decimal(0), priced=False))
+    tracks = restored(replace(STATE, tracks=keyed([unpriced, track("2")]))).tracks
+    assert {each.finding.id: each.finding.priced for each in tracks.values()} == {"1": False, "2": True}
+
+
 def test_the_largest_acknowledgements_are_written_where_there_are_too_many() -> None:
     many = {fingerprint(str(number)): Decimal(number) for number in range(ACKNOWLEDGED_CAP + 10)}
     kept = written.acknowledged(State(acknowledged=many))
@@ -248,6 +272,11 @@ def test_the_largest_acknowledgements_are_written_where_there_are_too_many() -> 
         (Source.POLICY, Signal.RESUMED, "person"),
         (Source.POLICY, Signal.DRIFT, "operator"),
         (Source.STARTUP, Signal.CLEAN, "operator"),
+        (Source.WATCHDOG, Signal.RECOVERED, "operator"),
+        (Source.WATCHDOG, Signal.WATCHDOG_RESUMED, "person"),
+        (Source.ACTION, Signal.ACTION_VERIFIED, "operator"),
+        (Source.UNKNOWN_OUTCOME, Signal.OUTCOME_KNOWN, "operator"),
+        (Source.UNKNOWN_OUTCOME, Signal.OUTCOME_ACCEPTED, "person"),
     ],
 )
 def test_the_history_tells_who_did_it(source: Source, why: Signal, who: str) -> None:
@@ -324,6 +353,7 @@ def condition(state: str, reason: str) -> Condition:
         pytest.param(STATE, {"conditions": (condition("True", "Suspended"),)}, id="a condition's reason"),
         pytest.param(STATE, {"conditions": ()}, id="a condition gone"),
         pytest.param(STATE, {"sync": "Unknown"}, id="sync"),
+        pytest.param(STATE, {"pause_level": "Halt"}, id="the pause level"),
         pytest.param(STATE, {"observed_generation": 4}, id="the generation"),
         pytest.param(STATE, {"last_handled_resume": "x"}, id="a resume handled"),
         pytest.param(STATE, {"last_handled_reconcile_at": "x"}, id="a request handled"),

@@ -9,14 +9,16 @@ import pytest
 from tests.support.fakes import ManualClock
 
 from accountsync.api.v1alpha1 import Condition, TradingAccountStatus
+from accountsync.controller import status as written
 from accountsync.controller.events import NOTE_CAP, SERIES_SECONDS, Events
 from accountsync.controller.kube import Kube, KubeError
 from accountsync.controller.rights import Rights
 from accountsync.controller.telling import summary, tell_all
+from accountsync.cycle import State
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.confirm import Outcome
 from accountsync.domain.finding import Finding
-from accountsync.domain.holds import Hold, Holds, Signal, Source, Transition
+from accountsync.domain.holds import BY_PERSON, Hold, Holds, Signal, Source, Transition
 
 ABOUT = {"metadata": {"namespace": "trading", "name": "alpha", "uid": "u-1", "resourceVersion": "5"}}
 NOTHING = Outcome({}, (), (), ())
@@ -141,6 +143,27 @@ async def test_a_hold_that_nobody_resumes_quotes_no_command(told: Told) -> None:
 async def test_a_lifted_hold_is_good_news(told: Told) -> None:
     lifted = Transition(Source.POLICY, raised=False, why=Signal.RESUMED, message="a person resumed")
     assert await told.all(NOTHING, lifted) == [("Normal", "HoldLifted", "Policy hold lifted: a person resumed")]
+
+
+@pytest.mark.parametrize("source", BY_PERSON)
+async def test_a_hold_that_gathered_more_is_told_of_with_the_digest_that_counts_now(told: Told, source: Source) -> None:
+    before = Hold(source, Signal.DRIFT, "drift", 1_790_000_000_000, "base", ("a",))
+    after = before.gather(["b"])
+    assert await told.all(NOTHING, holds={source: after}, before=holding(before), after=holding(after)) == [
+        (
+            "Warning",
+            "HoldWidened",
+            (
+                f"more findings joined the {source} hold. To resume over it: kubectl annotate --overwrite -n trading"
+                f" ta alpha accountsync.dev/resume={after.digest}"
+            ),
+        )
+    ]
+    assert await told.all(NOTHING, holds={source: after}, before=holding(after), after=holding(after)) == []
+
+
+def holding(hold: Hold) -> TradingAccountStatus:
+    return TradingAccountStatus(holds=tuple(written.holds(State(holds={hold.source: hold}))))
 
 
 async def test_a_refused_resume_is_told(told: Told) -> None:

@@ -8,15 +8,16 @@ import pytest
 from tests.support.fakes import BTC, ETH, START_MS, FakeBot, FakeExchange, ManualClock, tracked, truth
 
 from accountsync.cycle import Cycle, State, idle, run
-from accountsync.domain.account import AccountSnapshot, Order, OrderStatus, PositionSide
+from accountsync.domain.account import AccountSnapshot, Order, OrderStatus, Position, PositionSide
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.decide import Wishes
 from accountsync.domain.expected import ExpectedOrder, ExpectedPosition, ExpectedState
+from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Source
-from accountsync.domain.policy import Mode, Policy
+from accountsync.domain.policy import Ignore, Mode, Policy, Watchdog
 from accountsync.errors import AccountSyncError, BeliefUnobserved, ConfigurationError, ExchangeUnobserved, Reason
 from accountsync.inquire import MAX_QUESTIONS
-from accountsync.observe import Failure
+from accountsync.observe import Failure, with_recent_marks
 
 NET = PositionSide.NET
 UNREACHABLE = ExchangeUnobserved(Reason.EXCHANGE_UNREACHABLE, "no route", retry_after=7.0)
@@ -599,3 +600,82 @@ async def test_orders_that_cannot_be_proven_do_not_keep_others_from_their_turn()
     for _ in range(20):
         told |= {finding.id for finding in (await desk.cycle(6)).outcome.confirmed}
     assert {"5", "6", "7", "8", "9", "500"} <= told
+
+
+# --- what a difference is worth ------------------------------------------------------------------------------------
+
+
+async def ghost(desk: Desk) -> Cycle:
+    """The position was closed, and the bot believes in it."""
+    desk.exchange.marks[BTC] = Decimal(60_000)
+    await desk.cycle(6)
+    desk.exchange.hold(BTC, "0")
+    desk.exchange.marks.clear()  # exchanges tell the mark of what is held
+    return await desk.until_confirmed(Rule.POSITION_MISMATCH)
+
+
+def the_position(cycle: Cycle) -> Finding:
+    (found,) = [t.finding for t in cycle.state.tracks.values() if t.finding.rule is Rule.POSITION_MISMATCH]
+    return found
+
+
+async def test_a_position_that_was_closed_is_valued_at_its_mark_of_the_last_minute(desk: Desk) -> None:
+    found = the_position(await ghost(desk))
+    assert (found.notional, found.priced) == (Decimal(30_000), True)
+
+
+async def test_a_mark_of_more_than_a_minute_ago_is_no_price(desk: Desk) -> None:
+    await ghost(desk)
+    found = the_position(await desk.cycle(61))
+    assert (found.notional, found.priced) == (Decimal(0), False)
+
+
+def test_a_mark_that_grew_old_while_the_account_was_read_is_no_price() -> None:
+    held = Position(BTC, NET, Decimal(1), entry_price=Decimal(50_000), mark_price=Decimal(60_000))
+    snapshot = AccountSnapshot(START_MS, positions=(held,))
+    in_time, marks = with_recent_marks(snapshot, START_MS + 60_000, {ETH: (Decimal(2_000), START_MS)})
+    assert (in_time.marks, set(marks)) == ({BTC: Decimal(60_000), ETH: Decimal(2_000)}, {BTC, ETH})
+    late, marks = with_recent_marks(snapshot, START_MS + 60_001, {ETH: (Decimal(2_000), START_MS + 1)})
+    assert (late.marks, marks) == ({ETH: Decimal(2_000)}, {ETH: (Decimal(2_000), START_MS + 1)})
+    assert [row.mark_price for row in late.positions] == [None]
+
+
+async def test_orders_are_valued_at_the_mark_as_the_position_that_they_lead_to(desk: Desk) -> None:
+    desk.exchange.marks[BTC] = Decimal(60_000)
+    desk.exchange.place(price="40000", quantity="0.25")
+    made = await desk.until_confirmed(Rule.UNEXPECTED_ORDER)
+    (found,) = [track.finding for track in made.state.tracks.values()]
+    assert found.notional == Decimal(15_000)
+
+
+async def test_without_a_mark_an_order_is_worth_its_own_price(desk: Desk) -> None:
+    desk.exchange.place(price="40000", quantity="0.25")
+    made = await desk.until_confirmed(Rule.UNEXPECTED_ORDER)
+    (found,) = [track.finding for track in made.state.tracks.values()]
+    assert (found.notional, found.priced) == (Decimal(10_000), True)
+
+
+async def test_an_order_that_never_arrived_and_says_nothing_of_itself_has_no_price(desk: Desk) -> None:
+    desk.learn(orders=(*truth(desk.exchange, 0).orders, unknown(BTC)))  # type: ignore[misc]
+    made = await desk.until_confirmed(Rule.MISSING_ORDER)
+    (found,) = [track.finding for track in made.state.tracks.values()]
+    assert (found.notional, found.priced) == (Decimal(0), False)
+
+
+async def test_the_watchdog_stops_a_bot_whose_ghost_has_no_price(desk: Desk) -> None:
+    desk.policy = replace(desk.policy, pause_at=None, watchdog=Watchdog(Decimal(100_000), "USDT"))
+    await ghost(desk)
+    assert Source.WATCHDOG not in desk.state.holds, "30,000 of 100,000"
+    made = await desk.cycle(61)
+    assert made.state.holds[Source.WATCHDOG].message.startswith(f"there is no price for PositionMismatch {BTC}")
+
+
+async def test_what_people_ignore_is_at_nobodys_risk(desk: Desk) -> None:
+    ignored = Ignore(Rule.POSITION_MISMATCH, until=START_MS + 86_400_000)
+    watchdog = Watchdog(Decimal(1), "USDT")
+    desk.policy = replace(desk.policy, pause_at=None, watchdog=watchdog, ignores=(ignored,))
+    desk.exchange.marks[BTC] = Decimal(60_000)
+    desk.exchange.hold(BTC, "0.7")
+    for _ in range(5):
+        await desk.cycle(6)
+    assert Source.WATCHDOG not in desk.state.holds

@@ -6,7 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from accountsync.domain.holds import KEYS_KEPT, TABLE, Hold, Holds, Signal, Source, Transition, fingerprint, step
+from accountsync.domain.holds import (
+    BY_PERSON,
+    HEIRS,
+    KEYS_KEPT,
+    TABLE,
+    Hold,
+    Holds,
+    Signal,
+    Source,
+    Transition,
+    fingerprint,
+    step,
+)
 from accountsync.domain.policy import Mode
 
 NOW = 1_790_000_000_000
@@ -18,6 +30,9 @@ RAISES = {
     (Source.USER, Signal.USER_PAUSED),
     (Source.POLICY, Signal.DRIFT),
     (Source.STALE, Signal.SNAPSHOT_STALE),
+    (Source.WATCHDOG, Signal.MISMATCH_LARGE),
+    (Source.ACTION, Signal.ACTION_STARTED),
+    (Source.UNKNOWN_OUTCOME, Signal.OUTCOME_UNKNOWN),
 }
 LIFTS = {
     (Source.STARTUP, Signal.CLEAN),
@@ -26,14 +41,18 @@ LIFTS = {
     (Source.POLICY, Signal.RESUMED),
     (Source.STALE, Signal.CLEAN),
     (Source.STALE, Signal.HANDED_OVER),
+    (Source.WATCHDOG, Signal.RECOVERED),
+    (Source.WATCHDOG, Signal.WATCHDOG_RESUMED),
+    (Source.ACTION, Signal.ACTION_VERIFIED),
+    (Source.UNKNOWN_OUTCOME, Signal.OUTCOME_KNOWN),
+    (Source.UNKNOWN_OUTCOME, Signal.OUTCOME_ACCEPTED),
 }
 EVERYTHING = list(itertools.product(Source, Signal, Mode))
 
 
 def hold(source: Source, *keys: str, since: int = NOW) -> Hold:
-    raised_by = {Source.STARTUP: Signal.CREATED, Source.USER: Signal.USER_PAUSED, Source.STALE: Signal.SNAPSHOT_STALE}
-    reason = raised_by.get(source, Signal.DRIFT)
-    after, _ = step({}, {reason: "as it began"}, Mode.PAUSE, now_ms=since, keys=keys)
+    reason = next(row.raised_by[0] for row in TABLE if row.source is source)
+    after, _ = step({}, {reason: "as it began"}, Mode.PAUSE, now_ms=since, keys={source: keys})
     return after[source]
 
 
@@ -86,17 +105,26 @@ def test_changing_the_mode_lifts_nothing(mode: Mode) -> None:
     assert signalled(before, mode=mode) == (before, ())
 
 
+@pytest.mark.parametrize("heir", HEIRS)
 @pytest.mark.parametrize("source", [Source.STARTUP, Source.STALE])
-def test_a_judged_account_hands_over_to_a_standing_policy_hold(source: Source) -> None:
-    after, transitions = signalled(standing(source, Source.POLICY), Signal.JUDGED)
-    assert set(after) == {Source.POLICY}
+def test_a_judged_account_hands_over_to_a_standing_hold_for_what_was_found(source: Source, heir: Source) -> None:
+    after, transitions = signalled(standing(source, heir), Signal.JUDGED)
+    assert set(after) == {heir}
     assert [(t.source, t.raised, t.why) for t in transitions] == [(source, False, Signal.HANDED_OVER)]
+    assert transitions[0].message == f"the {heir} hold stands for what was found"
 
 
+@pytest.mark.parametrize(("found", "heir"), [(Signal.DRIFT, Source.POLICY), (Signal.MISMATCH_LARGE, Source.WATCHDOG)])
 @pytest.mark.parametrize("source", [Source.STARTUP, Source.STALE])
-def test_a_policy_hold_raised_by_the_same_judgement_takes_over(source: Source) -> None:
-    after, _ = signalled(standing(source), Signal.JUDGED, Signal.DRIFT)
-    assert set(after) == {Source.POLICY}
+def test_a_hold_raised_by_the_same_judgement_takes_over(source: Source, found: Signal, heir: Source) -> None:
+    after, _ = signalled(standing(source), Signal.JUDGED, found)
+    assert set(after) == {heir}
+
+
+@pytest.mark.parametrize("other", [Source.ACTION, Source.UNKNOWN_OUTCOME])
+def test_nothing_is_handed_over_to_a_hold_of_an_action(other: Source) -> None:
+    after, _ = signalled(standing(Source.STARTUP, Source.STALE, other), Signal.JUDGED)
+    assert set(after) == {Source.STARTUP, Source.STALE, other}
 
 
 @pytest.mark.parametrize("source", [Source.STARTUP, Source.STALE])
@@ -105,10 +133,35 @@ def test_a_judgement_in_observe_mode_hands_over_to_nothing(source: Source) -> No
     assert set(after) == {source}
 
 
+@pytest.mark.parametrize(
+    ("heir", "lifts"),
+    [
+        (Source.POLICY, Signal.RESUMED),
+        (Source.WATCHDOG, Signal.WATCHDOG_RESUMED),
+        (Source.WATCHDOG, Signal.RECOVERED),
+    ],
+)
 @pytest.mark.parametrize("source", [Source.STARTUP, Source.STALE])
-def test_nothing_is_handed_over_to_a_policy_hold_that_is_being_lifted(source: Source) -> None:
-    after, _ = signalled(standing(source, Source.POLICY), Signal.JUDGED, Signal.RESUMED)
+def test_nothing_is_handed_over_to_a_hold_that_is_being_lifted(source: Source, heir: Source, lifts: Signal) -> None:
+    after, _ = signalled(standing(source, heir), Signal.JUDGED, lifts)
     assert set(after) == {source}
+
+
+@pytest.mark.parametrize(("source", "by_person"), BY_PERSON.items())
+def test_a_persons_resume_lifts_the_one_hold_that_it_speaks_of(source: Source, by_person: Signal) -> None:
+    after, _ = signalled(standing(*Source), by_person)
+    assert set(after) == set(Source) - {source}
+
+
+def test_no_two_resumes_of_a_person_are_the_same_signal() -> None:
+    assert len(set(BY_PERSON.values())) == len(BY_PERSON)
+    assert not set(BY_PERSON.values()) & {signal for row in TABLE for signal in (*row.raised_by, *row.lifted_by)}
+
+
+def test_a_machines_hold_that_ends_by_itself_takes_no_other_along() -> None:
+    for signal, source in ((Signal.RECOVERED, Source.WATCHDOG), (Signal.ACTION_VERIFIED, Source.ACTION)):
+        after, _ = signalled(standing(*Source), signal)
+        assert set(after) == set(Source) - {source}
 
 
 def test_a_user_hold_is_never_handed_over() -> None:
@@ -121,11 +174,6 @@ def test_no_hold_but_the_persons_own_is_lifted_by_the_spec() -> None:
     assert set(after) == set(Source) - {Source.USER}
 
 
-def test_a_resume_lifts_no_hold_but_that_of_the_policy() -> None:
-    after, _ = signalled(standing(*Source), Signal.RESUMED)
-    assert set(after) == set(Source) - {Source.POLICY}
-
-
 def test_what_is_lifted_in_this_moment_is_not_raised() -> None:
     assert said({Signal.CREATED: "", Signal.CLEAN: ""}) == []
     assert said({Signal.BOOTED: "", Signal.CLEAN: ""}, standing(Source.STARTUP)) == [(Source.STARTUP, False)]
@@ -133,7 +181,7 @@ def test_what_is_lifted_in_this_moment_is_not_raised() -> None:
 
 
 def test_several_holds_stand_at_once_and_each_is_said() -> None:
-    signals = dict.fromkeys((Signal.USER_PAUSED, Signal.DRIFT, Signal.BOOTED, Signal.SNAPSHOT_STALE), "why")
+    signals = {row.raised_by[-1]: "why" for row in TABLE}
     assert sorted(said(signals)) == sorted((source, True) for source in Source)
 
 
@@ -154,7 +202,7 @@ def test_a_step_leaves_the_holds_that_it_was_given_alone() -> None:
     before = standing(Source.POLICY)
     copy = dict(before)
     step(before, {Signal.RESUMED: ""}, Mode.PAUSE, now_ms=NOW)
-    step(before, {}, Mode.PAUSE, now_ms=NOW, keys={"new"})
+    step(before, {}, Mode.PAUSE, now_ms=NOW, keys={Source.POLICY: {"new"}})
     assert before == copy
 
 
@@ -165,10 +213,14 @@ def keys(number: int, start: int = 0) -> list[str]:
     return [f"k{index:05}" for index in range(start, start + number)]
 
 
-@pytest.mark.parametrize("source", [Source.STARTUP, Source.USER, Source.STALE])
-def test_only_a_policy_hold_has_a_digest(source: Source) -> None:
-    assert hold(source).digest == ""
-    assert hold(Source.POLICY).digest
+@pytest.mark.parametrize("source", Source)
+def test_only_a_hold_that_a_person_may_lift_has_a_digest(source: Source) -> None:
+    digested = {Source.POLICY, Source.WATCHDOG, Source.UNKNOWN_OUTCOME}
+    assert bool(hold(source).digest) is (source in digested)
+
+
+def test_two_holds_raised_in_one_moment_have_different_digests() -> None:
+    assert len({hold(source, "a").digest for source in BY_PERSON}) == len(BY_PERSON)
 
 
 def test_the_digest_covers_since() -> None:
@@ -193,18 +245,20 @@ def test_a_key_that_is_covered_changes_nothing() -> None:
 
 def test_resolving_removes_no_key() -> None:
     before = hold(Source.POLICY, "a", "b")
-    after, _ = step({Source.POLICY: before}, {}, Mode.PAUSE, now_ms=NOW + 1, keys=())
+    after, _ = step({Source.POLICY: before}, {}, Mode.PAUSE, now_ms=NOW + 1, keys={Source.POLICY: ()})
     assert after[Source.POLICY] == before
 
 
 def test_a_hold_gathers_in_observe_mode_too() -> None:
-    after, _ = step({Source.POLICY: hold(Source.POLICY)}, {}, Mode.OBSERVE, now_ms=NOW + 1, keys=["a"])
+    after, _ = step({Source.POLICY: hold(Source.POLICY)}, {}, Mode.OBSERVE, now_ms=NOW + 1, keys={Source.POLICY: ["a"]})
     assert after[Source.POLICY].keys == ("a",)
 
 
-def test_only_the_policy_hold_gathers() -> None:
-    after, _ = step(standing(Source.STARTUP, Source.USER), {}, Mode.PAUSE, now_ms=NOW, keys=["a"])
-    assert {held.keys for held in after.values()} == {()}
+def test_each_hold_gathers_what_it_is_for_and_only_one_with_a_digest_does() -> None:
+    after, _ = step(standing(*Source), {}, Mode.PAUSE, now_ms=NOW, keys={source: [source] for source in Source})
+    assert {source: held.keys for source, held in after.items() if held.keys} == {
+        source: (source,) for source in BY_PERSON
+    }
 
 
 def test_each_earlier_digest_tells_which_keys_it_did_not_cover() -> None:
