@@ -24,20 +24,19 @@ from accountsync.domain.fills import FillLog, accepted, changed_symbols, untimed
 from accountsync.domain.finding import Answers, Detection, sanitize
 from accountsync.domain.holdings import totals
 from accountsync.domain.holds import Holds
+from accountsync.domain.marks import Marks, old, with_known_marks
 from accountsync.domain.policy import Policy
 from accountsync.domain.sharing import ALONE, Sharing
 from accountsync.domain.watchdog import Vigil
 from accountsync.errors import BeliefUnobserved, ConfigurationError, Reason
-from accountsync.inquire import Asked, Wallets, judge, read_fills, with_income
+from accountsync.inquire import Asked, Wallets, judge, read_fills, with_income, with_marks
 from accountsync.observe import (
     Failure,
-    Marks,
     ObjectKey,
     in_exchange_terms,
     in_unified_words,
     read_both,
     unsettle_regressed,
-    with_recent_marks,
 )
 from accountsync.ports import BotState, Clock, Exchange
 
@@ -62,7 +61,8 @@ class State:
     is no longer listed → the time of the snapshot that first lacked it. `unsettled`: symbol → for how many readings in
     a row it changed while it was read. `believed`: the belief that counted last, in unified symbols; None: Unknown.
     `past`: those that counted, from the newest one that is the grace old on.
-    `wallets`: the balances of the readings of the last grace, and of the one before. `marks`: those of the last minute.
+    `wallets`: the balances of the readings of the last grace, and of the one before. `marks`: those of the last minute,
+    and the last known ones of symbols in which something differs.
     """
 
     tracks: Tracks = field(default_factory=dict)
@@ -245,7 +245,7 @@ async def _judge(
     """Detect, with all questions that it takes."""
     assert sides.seen is not None, "an account that was not read is not judged"
     expected, policy = sides.expected, sides.policy
-    seen, marks = with_recent_marks(sides.seen, moment.until, state.marks)
+    seen, marks = with_known_marks(sides.seen, moment.until, state.marks)
     seen, updates, gone = unsettle_regressed(seen, moment.until, state.updates, state.gone)
     unsettled = {symbol: state.unsettled.get(symbol, 0) + 1 for symbol in seen.unsettled}
     fills = await _fills(seen, expected, policy, state, sharing, exchange, deadline)
@@ -257,6 +257,7 @@ async def _judge(
         tells_income=exchange.tells_income,
         insisted=frozenset(symbol for symbol, times in unsettled.items() if times >= INSIST_AFTER),
         past=past[0] if past and past[0].as_of <= settled_at else None,
+        old_marks=old(marks, moment.until),
     )
     remembered = (state.answers, state.asked)
     detection, answers, asked = await judge(
@@ -265,6 +266,9 @@ async def _judge(
     evidence = Evidence(seen, expected, policy, answers, background)
     wallets, settled = _wallets(state.wallets, seen, expected, sharing, policy.order_grace_ms)
     detection, evidence = await with_income(detection, evidence, settled, state.tracks, moment, exchange, deadline)
+    detection, evidence, marks, priced = await with_marks(
+        detection, evidence, marks, state.tracks, state.asked, moment, exchange, deadline
+    )
     state = replace(
         state,
         updates=updates,
@@ -272,7 +276,7 @@ async def _judge(
         unsettled=unsettled,
         fills=fills,
         answers=answers,
-        asked=asked,
+        asked={**asked, **priced},
         wallets=wallets,
         marks=marks,
         past=past,

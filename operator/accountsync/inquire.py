@@ -1,4 +1,4 @@
-"""What a cycle asks the exchange beyond the snapshot: orders by id, fills where a position changed, and income.
+"""What a cycle asks the exchange beyond the snapshot: orders by id, fills where a position changed, income, and marks.
 
 All of it is bounded, in turn, and only what is needed; what is not answered in time stays Unknown.
 """
@@ -17,8 +17,10 @@ from accountsync.domain.detect import ORDER_RULES, Evidence
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.fills import FillLog
 from accountsync.domain.finding import Answers, Detection, Finding, Question, question_about, sanitize
+from accountsync.domain.marks import Marks, lacking, newest, old, recent, worth_keeping
 from accountsync.domain.policy import Policy
 from accountsync.domain.sharing import Sharing
+from accountsync.domain.watchdog import valued
 from accountsync.errors import AccountSyncError
 from accountsync.ports import Exchange
 
@@ -29,7 +31,7 @@ MAX_LISTS_OF_FILLS = 5
 ROUNDS = 5
 """An order, three that succeeded each other in its place, and what is doubtful once they are found."""
 Asked = Mapping[Question, float]
-"""Questions of the last cycle → monotonic seconds of when each was asked last."""
+"""Questions of the last cycle → monotonic seconds of when each was asked last. Without an id: for the mark price."""
 NEVER = float("-inf")
 
 
@@ -200,6 +202,40 @@ async def with_income(
         if finding.rule is Rule.BALANCE_MISMATCH and finding.key in before
     ]
     return replace(detection, findings=(*kept, *found)), evidence
+
+
+async def with_marks(
+    detection: Detection,
+    evidence: Evidence,
+    known: Marks,
+    tracks: Tracks,
+    asked: Asked,
+    moment: Moment,
+    exchange: Exchange,
+    deadline: float,
+) -> tuple[Detection, Evidence, Marks, Asked]:
+    """`detection` and its evidence with the marks of what differs, whether the exchange still lists it or not.
+
+    A mark that is not told leaves its differences as they are. Also the marks to remember, and what was asked.
+    """
+    standing = {finding.symbol for finding in detection.findings if valued(finding)}
+    turn = _in_turn((Question(symbol) for symbol in lacking(standing, known, moment.until)), asked)
+    now = list(turn)[:MAX_QUESTIONS]
+    told = await _ask_all(now, lambda question: exchange.mark(question.symbol), deadline)
+    # A time ahead of the reading would make a mark last.
+    new = {question.symbol: (mark[0], min(mark[1], moment.until)) for question, mark in told.items() if mark}
+    marks = newest(known, new)
+    if new:
+        evidence = replace(
+            evidence,
+            snapshot=replace(evidence.snapshot, marks=recent(marks, moment.until)),
+            background=replace(evidence.background, old_marks=old(marks, moment.until)),
+        )
+        anew = {finding.key: finding for finding in evidence.detect().findings}
+        detection = replace(detection, findings=tuple(anew.get(row.key, row) for row in detection.findings))
+    standing |= {track.finding.symbol for track in tracks.values() if valued(track.finding)}
+    waiting = {**turn, **dict.fromkeys(now, moment.monotonic)}
+    return detection, evidence, worth_keeping(marks, moment.until, standing), waiting
 
 
 async def read_fills(

@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import TypeVar
 
 from accountsync.api.caps import token
@@ -18,10 +17,6 @@ T = TypeVar("T")
 ObjectKey = tuple[str, str, str]
 """Kind, symbol, and what tells it from others of that kind and symbol."""
 ORDER, POSITION = "order", "position"
-Marks = Mapping[str, tuple[Decimal, int]]
-"""Symbol → its mark price, and exchange ms of the reading that had it."""
-MARK_COUNTS_MS = 60_000
-"""An older mark is no price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,20 +136,6 @@ def in_exchange_terms(policy: Policy, exchange: Exchange) -> Policy:
         ) from None
     ignores = tuple(replace(ignore, symbol=unified(ignore.symbol)) for ignore in policy.ignores)
     return replace(policy, symbols=symbols, ignores=ignores, forgets_after_ms=exchange.forgets_after_ms)
-
-
-def with_recent_marks(snapshot: AccountSnapshot, until: int, before: Marks) -> tuple[AccountSnapshot, Marks]:
-    """The snapshot with the marks that count at `until`, exchange ms, also of earlier readings; and all of these.
-
-    Exchanges tell the mark of what is held: a position that was closed takes its mark with it.
-    """
-    own = {row.symbol: row.mark_price for row in snapshot.positions if row.mark_price} | dict(snapshot.marks)
-    marks = {**before, **{symbol: (mark, snapshot.timestamp) for symbol, mark in own.items()}}
-    recent = {symbol: mark for symbol, mark in marks.items() if until - mark[1] <= MARK_COUNTS_MS}
-    positions = snapshot.positions
-    if until - snapshot.timestamp > MARK_COUNTS_MS:
-        positions = tuple(replace(row, mark_price=None) for row in positions)
-    return replace(snapshot, positions=positions, marks={symbol: mark for symbol, (mark, _) in recent.items()}), recent
 
 
 def unsettle_regressed(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.expected import ExpectedState
+from accountsync.domain.marks import Mark
 
 
 class Clock(Protocol):
@@ -52,6 +53,10 @@ class Exchange(Protocol):
 
     async def income(self, since: int) -> tuple[Income, ...]:
         """Every change of a wallet balance from `since` (exchange ms) on; only where `tells_income`."""
+        ...
+
+    async def mark(self, symbol: str) -> Mark | None:
+        """The mark price of `symbol`, whether it is held or not, and exchange ms of it; None: it has none."""
         ...
 
     def canonical_symbol(self, text: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 from unittest import mock
 
@@ -18,6 +19,7 @@ from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.decide import Wishes
 from accountsync.domain.detect import detect
 from accountsync.domain.expected import ExpectedState
+from accountsync.domain.marks import Mark
 from accountsync.domain.policy import Mode, Policy
 
 POLICY = Policy(mode=Mode.PAUSE, order_id_prefix="grinder_")
@@ -111,6 +113,9 @@ class Account:
 
     async def income(self, since: int) -> tuple[Income, ...]:
         raise NotImplementedError(since)
+
+    async def mark(self, symbol: str) -> Mark | None:  # noqa: ARG002
+        return Decimal(100), self._clock.wall
 
     async def find_order(
         self,

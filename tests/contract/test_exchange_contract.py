@@ -24,7 +24,10 @@ TRIGGER, STOP_QUANTITY = Decimal(1000), Decimal("0.010")
 
 
 class Rig(Protocol):
-    """An exchange, and the means to let things happen on it. The wallet holds 10 000 USDT and no USDC."""
+    """An exchange, and the means to let things happen on it.
+
+    The wallet holds 10 000 USDT and no USDC; the mark price of ETH is 3000.5.
+    """
 
     @property
     def exchange(self) -> Exchange: ...
@@ -68,6 +71,7 @@ class FakeRig:
             tells_income=True,
             forgets_after_ms=90 * 86_400_000,
             steps={BTC: Decimal("0.001"), ETH: Decimal("0.001")},
+            quotes={ETH: Decimal("3000.5")},
         )
         self._placed: dict[str, Order] = {}
 
@@ -186,6 +190,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
         return
     async with Simulator(seed=1) as sim:
         venues = Venues(endpoints=EndpointPolicy(["http://127.0.0.1:*"]))
+        sim.world.set_mark_price("ETHUSDT", Decimal("3000.5"))
         account = sim.world.create_account("grid", wallet={"USDT": Decimal(10_000), "USDC": Decimal(0)})
         key = sim.world.create_key(account, permissions={"read"})
         venue = venues.get("binanceusdm", endpoint=sim.url)
@@ -529,6 +534,27 @@ async def test_a_failure_is_no_empty_history(rig: Rig) -> None:
     rig.fail()
     with pytest.raises(ExchangeUnobserved):
         await rig.exchange.income(since)
+
+
+@pytest.mark.parametrize("spelling", ["ETHUSDT", ETH])
+async def test_a_mark_is_told_of_what_nobody_holds(rig: Rig, spelling: str) -> None:
+    assert ETH not in (await rig.exchange.snapshot()).marks
+    began = SystemClock().now_ms()
+    told = await rig.exchange.mark(spelling)
+    assert told is not None
+    price, at = told
+    assert price == Decimal("3000.5")
+    assert began <= at <= SystemClock().now_ms()
+
+
+async def test_a_failure_is_no_mark(rig: Rig) -> None:
+    await rig.exchange.snapshot()
+    with pytest.raises(ConfigurationError) as caught:
+        await rig.exchange.mark("NOPE")
+    assert caught.value.reason is Reason.UNKNOWN_SYMBOL
+    rig.fail()
+    with pytest.raises(ExchangeUnobserved):
+        await rig.exchange.mark(ETH)
 
 
 # --- words and times ----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from tests.simulation.timeline import Timeline
 from tests.support.fakes import BTC, ETH, START_MS
 
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order, Part
+from accountsync.domain.marks import Mark
 from accountsync.errors import ExchangeUnobserved, Reason
 
 Row = TypeVar("Row", Fill, Income)
@@ -82,6 +83,13 @@ class Port:
     async def income(self, since: int) -> tuple[Income, ...]:
         until = await self._history_until("income")
         return tuple(row for row in _later(self.account.booked, since) if row.time <= until)
+
+    async def mark(self, symbol: str) -> Mark | None:
+        await self._lag()
+        if self.trouble and self.dice.random() < 0.5:
+            self.served["no answer about a price"] += 1
+            raise ExchangeUnobserved(Reason.EXCHANGE_UNAVAILABLE, "not now")
+        return (MARKS[symbol], self._catch_up()) if self.nature.quotes else None
 
     def canonical_symbol(self, text: str) -> str:
         return self.account.canonical(text)

@@ -21,6 +21,7 @@ class Nature:
     says. `learns_late_ms`: after how long it knows the id of an order that took another's place. `tracks`: by which id
     it tracks such an order. `names`: how it names orders. `lag_ms`: how far lists of fills and of income are behind.
     `hasty`: people resume over what stands. `marks`: a reading has the marks of all symbols, and else of what is held.
+    `quotes`: the mark of a symbol is told when it is asked for.
     """
 
     interval: int
@@ -49,6 +50,7 @@ class Nature:
     clock_jumps: bool
     hasty: bool = False
     marks: bool = True
+    quotes: bool = True
 
     @classmethod
     def of(cls, dice: random.Random) -> "Nature":
@@ -67,7 +69,8 @@ class Nature:
             ),
         )
         policy = replace(nature.policy, watchdog=watchdog)
-        return replace(nature, policy=policy, hasty=dice.random() < 0.3, marks=dice.random() < 0.7)
+        hasty, marks = dice.random() < 0.3, dice.random() < 0.4
+        return replace(nature, policy=policy, hasty=hasty, marks=marks, quotes=dice.random() < 0.6)
 
     @classmethod
     def _without_watchdog(cls, dice: random.Random) -> "Nature":

@@ -112,6 +112,7 @@ class Observer:
         """One cycle with all that follows from it."""
         before, began = self.state, self.clock.monotonic()
         sharing = self._sharing()
+        quoted = self.nature.quotes and not self.port.trouble
         self.port.shown = None
         resume = self._resume()
         cycle = await run(
@@ -132,6 +133,10 @@ class Observer:
         self._series.record(cycle, monotonic)
         for text in self.guard.check(before, cycle, self.policy, resume):
             self._complain(text)
+        if quoted and not self.port.trouble:
+            for finding in cycle.outcome.shown:
+                if finding.rule is Rule.POSITION_MISMATCH and not finding.priced:
+                    self._complain(f"{finding.key} has no price, and the exchange tells one")
         self._note_sightings(before, cycle, sharing, began)
         self._check_learning(before, cycle)
         self._check_findings(before, cycle, monotonic)

@@ -21,6 +21,7 @@ from accountsync.domain.account import (
     Side,
 )
 from accountsync.domain.expected import ExpectedBalance, ExpectedOrder, ExpectedPosition, ExpectedState
+from accountsync.domain.marks import Mark
 from accountsync.errors import AccountSyncError, ConfigurationError, Reason
 from accountsync.ports import Clock
 
@@ -45,6 +46,7 @@ class FakeExchange:
     Each call takes the next of `script`: an error is raised, a number of seconds slept, None lets it pass. A call takes
     `latency` seconds between telling its time and reading its rows, and again before it answers. `lists_flat`: a
     position that is flat stays listed, with the time at which it became so. `missing`: what its snapshots lack.
+    `marks`: what its snapshots tell; `quotes`: what it tells of a symbol when it is asked.
     """
 
     clock: Clock
@@ -53,6 +55,8 @@ class FakeExchange:
     ended: dict[tuple[str, str], Order] = field(default_factory=dict)
     wallets: dict[str, Decimal] = field(default_factory=dict)
     marks: dict[str, Decimal] = field(default_factory=dict)
+    quotes: dict[str, Decimal] = field(default_factory=dict)
+    quoted: list[str] = field(default_factory=list)
     script: deque[AccountSyncError | float | None] = field(default_factory=deque)
     latency: float = 0.0
     lists_flat: bool = False
@@ -118,6 +122,13 @@ class FakeExchange:
         await self._follow_script()
         await self._lag()
         return tuple(row for row in self.booked if row.time >= since)
+
+    async def mark(self, symbol: str) -> Mark | None:
+        (unified,) = self._scope([symbol])
+        self.quoted.append(unified)
+        await self._follow_script()
+        await self._lag()
+        return (self.quotes[unified], self.clock.now_ms()) if unified in self.quotes else None
 
     def held(self) -> list[Position]:
         """The positions as they are listed."""

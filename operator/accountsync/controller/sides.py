@@ -19,6 +19,7 @@ from accountsync.controller.secrets import BOT, EXCHANGE_READ, SecretStore
 from accountsync.controller.settings import Settings
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.expected import ExpectedState
+from accountsync.domain.marks import Mark
 from accountsync.errors import AccountSyncError, BeliefUnobserved, Reason
 from accountsync.exchange.ccxt_exchange import CcxtExchange
 from accountsync.exchange.endpoint import EndpointPolicy
@@ -88,6 +89,10 @@ class Unavailable:
         raise self._error
 
     async def income(self, since: int) -> tuple[Income, ...]:  # noqa: ARG002
+        """Raise."""
+        raise self._error
+
+    async def mark(self, symbol: str) -> Mark | None:  # noqa: ARG002
         """Raise."""
         raise self._error
 

@@ -147,7 +147,7 @@ def _item(track: Track) -> api.Finding:
         message=finding.message,
         expected=finding.expected,
         observed=finding.observed,
-        notional=finding.notional if finding.priced else None,
+        notional=finding.notional if finding.priced else finding.notional or None,
         first_seen=moment(track.first_seen),
         last_seen=moment(track.last_seen),
         count=track.count,

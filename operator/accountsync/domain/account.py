@@ -149,9 +149,9 @@ class AccountSnapshot:
 
     `timestamp` is the exchange's own clock when the reading began. `unsettled` names the symbols that changed while
     it was read: two fetches are not one moment, so they wait for the next cycle. `missing`: parts that were not read,
-    or not to their end. `marks` maps a symbol to its mark price where the reading had one, or one of the last minute
-    did, `steps` to the smallest quantity that can be traded. `skew_ms`: how far the exchange's clock is ahead of ours,
-    beyond what the measuring can be off.
+    or not to their end. `marks` maps a symbol to its mark price where one of the last minute is known, `steps` to the
+    smallest quantity that can be traded. `skew_ms`: how far the exchange's clock is ahead of ours, beyond what the
+    measuring can be off.
     """
 
     timestamp: int

@@ -12,8 +12,9 @@ Invariants:
 4. The result does not depend on the order of rows.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TypeVar
 
 from accountsync.domain.account import AccountSnapshot, Income, Order, Part, PositionSide
@@ -44,6 +45,7 @@ class Background:
     `fills` None: the exchange tells none. `income` since the grace before the belief's time; None: not asked, or not
     told. `tells_income`: the exchange can be asked. `insisted`: symbols that changed in each of the last readings, so
     that their orders are asked for by id. `past`: the newest belief that is at least the grace older than the snapshot.
+    `old_marks`: the last known mark prices of symbols that have none of the last minute.
     """
 
     sharing: Sharing = ALONE
@@ -52,6 +54,7 @@ class Background:
     tells_income: bool = False
     insisted: frozenset[str] = frozenset()
     past: ExpectedState | None = None
+    old_marks: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def detect(
 ) -> Detection:
     """All differences between `snapshot` and `expected`; without a belief only what the snapshot itself shows."""
     background = background or Background()
-    draft = Draft(snapshot, policy, answers or {}, background.sharing, background.insisted)
+    draft = Draft(snapshot, policy, answers or {}, background.sharing, background.insisted, background.old_marks)
     if snapshot.unsettled or snapshot.missing:
         draft.unknown.update((symbol, ANY) for symbol in snapshot.unsettled - background.insisted)
         draft.unknown.update(DOUBTED_WITHOUT[part] for part in snapshot.missing)

@@ -21,6 +21,7 @@ class Draft:
     """`insisted`: symbols that are never settled, so that their orders are asked for by id instead.
 
     `twins`: where an ordinary and a conditional order share an id: the key of the one in the book → that of the other.
+    `old_marks`: the last known ones of symbols that have none of the last minute.
     `unsettled`: what was unknown before the comparison: its own doubts about one row must not reach another.
     """
 
@@ -29,6 +30,7 @@ class Draft:
     answers: Answers
     sharing: Sharing = ALONE
     insisted: frozenset[str] = frozenset()
+    old_marks: Mapping[str, Decimal] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     unknown: set[tuple[str, str]] = field(default_factory=set)
     unsettled: frozenset[tuple[str, str]] = frozenset()
@@ -72,13 +74,14 @@ class Draft:
         fills: tuple[str, ...] = (),
         client_id: str = "",
     ) -> None:
-        """A difference. What it puts at risk is `quantity` at the mark, or, where the reading has none, at `price`.
+        """A difference. What it puts at risk is `quantity` at the mark, or, where there is none, at `price`.
 
-        None: not known; a difference of no quantity puts nothing at risk.
+        None: not known; a difference of no quantity puts nothing at risk. Without either the last mark that was known
+        says about how much it is, and it counts as not priced.
         """
         price = self.snapshot.marks.get(symbol) or price
         priced = quantity == 0 or (quantity is not None and bool(price))
-        notional = abs((quantity or ZERO) * (price or ZERO))
+        notional = abs((quantity or ZERO) * (price or self.old_marks.get(symbol) or ZERO))
         id_, client_id = sanitize(id_), client_id and sanitize(client_id)
         fills = tuple(sanitize(fill) for fill in fills[:FILLS_NAMED])
         self.findings.append(

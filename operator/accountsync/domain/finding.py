@@ -28,7 +28,7 @@ class Finding:
     `own`: it is about an object of the bot's. `proven`: whether the exchange's lists of fills or income show that the
     belief was wrong at its own time; False: they could, and were not asked yet; None: there is no such proof. `fills`:
     ids of the fills that led there, where they are known. `client_id`: the order's, if it is about one. `priced`: False
-    where something is at risk, and nobody knows how much.
+    where something is at risk, and nobody knows how much: `notional` is then by the last price known, or zero.
     """
 
     rule: Rule

@@ -5,7 +5,8 @@ Out: why to stop the bot (`alarm`), what follows from a cycle (`Vigil.after`), w
 
 Invariants (ledger runbook, "integrity watchdog"):
 1. Notional at risk is the largest finding of a symbol, summed over symbols: one missed fill raises several of a value.
-2. What can't be valued is no zero: a confirmed difference without a price, or in another currency, stops the bot.
+2. What can't be valued is no zero: a confirmed difference without a price of the last minute, or in another currency,
+   stops the bot.
 3. A clean cycle judged all of both sides and left no difference, not even one that is only seen: the runbook asks for
    a reconciliation that stays clean, not for one that is back below the limit. What a person had accepted before the
    hold was raised is no difference here; what the hold itself covers is one, whoever resumed from another hold since.
@@ -97,7 +98,9 @@ def alarm(findings: Iterable[Finding], watchdog: Watchdog) -> str:
         return f"mismatch notional {plain(round(total, 2))} {watchdog.currency}, more than {share}"
     unpriced = [finding for finding in counted if not finding.priced]
     if unpriced:
-        return f"there is no price for {_named(unpriced)}: what it puts at risk is not known"
+        unknown = [finding for finding in unpriced if not finding.notional]
+        lack = "no price" if unknown else "only an old price"
+        return f"there is {lack} for {_named(unknown or unpriced)}: what it puts at risk is not known"
     foreign = [finding for finding in counted if finding.notional and quote_of(finding.symbol) != watchdog.currency]
     if foreign:
         return f"{_named(foreign)} cannot be valued in {watchdog.currency}, which is spec.watchdog.currency"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.expected import ExpectedState
+from accountsync.domain.marks import Mark
 
 
 @dataclass(slots=True)
@@ -39,6 +40,10 @@ class DrillExchange:
     async def income(self, since: int) -> tuple[Income, ...]:  # noqa: ARG002
         """None."""
         return ()
+
+    async def mark(self, symbol: str) -> Mark | None:  # noqa: ARG002
+        """None beyond what it shows."""
+        return None
 
     def canonical_symbol(self, text: str) -> str:
         """The spelling as it is: drills use the unified one."""

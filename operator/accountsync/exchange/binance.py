@@ -16,12 +16,14 @@ from types import MappingProxyType
 from typing import Any
 
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order, Part
+from accountsync.domain.marks import Mark
 from accountsync.errors import Reason
 from accountsync.exchange import binance_history
 from accountsync.exchange.binance_rows import (
     disputed,
     read_algo_order,
     read_balances,
+    read_mark,
     read_order,
     read_position,
     read_rows,
@@ -38,6 +40,7 @@ ALL_OPEN_ORDERS_WEIGHT = 40
 POSITION_RISK_WEIGHT = 5
 ACCOUNT_WEIGHT = 5
 ORDER_WEIGHT = 1
+MARK_WEIGHT = 1
 DEFAULT_WEIGHT_LIMIT = 2400
 RECEIVE_WINDOW_MS = 5000
 KINDS_OF_ORDERS = 2
@@ -75,6 +78,7 @@ class BinanceUsdm(Unified):
     default_limit: int | None = DEFAULT_WEIGHT_LIMIT
     forgets_after_ms: int | None = 90 * DAY_MS
     tells_income: bool = True
+    mark_weight: int = MARK_WEIGHT
 
     def prepare(self, client: Any) -> None:
         """No currencies (they are asked for with keys, elsewhere), and requests that expire as soon as usual."""
@@ -207,6 +211,10 @@ class BinanceUsdm(Unified):
     async def income(self, client: Any, since: int, now_ms: int, reserve: Reserve) -> tuple[Income, ...]:
         """Every change of the wallet from `since` on."""
         return await binance_history.income(client, since, now_ms, reserve)
+
+    async def mark(self, client: Any, symbol: str, now_ms: int) -> Mark | None:  # noqa: ARG002
+        """By "Mark Price", which names its time."""
+        return read_mark(client, symbol, await client.fapiPublicGetPremiumIndex({"symbol": client.market_id(symbol)}))
 
 
 async def _conditional_orders(client: Any, symbols: Sequence[str]) -> list[Order]:

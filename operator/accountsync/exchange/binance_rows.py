@@ -1,9 +1,9 @@
 """The rows of Binance USD-M futures, as ours. What is not as documented raises ExchangeUnobserved (ExchangeMalformed).
 
 Source: "Position Information V3", "Account Information V3", "Query Order", "Current All Algo Open Orders", "Query Algo
-Order", "Event: Algo Order Update" (its statuses), "Account Trade List", "Get Income History" and "Event: Order Update"
-(the client ids of forced orders) of Binance's USD-M futures documentation. Quantities are in the base asset: no
-contract of USD-M has a size but 1.
+Order", "Event: Algo Order Update" (its statuses), "Account Trade List", "Get Income History", "Mark Price" and "Event:
+Order Update" (the client ids of forced orders) of Binance's USD-M futures documentation. Quantities are in the base
+asset: no contract of USD-M has a size but 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Any
 
 from accountsync.domain.account import Balance, Fill, Income, Order, OrderStatus, Position, PositionSide, Side
 from accountsync.domain.finding import sanitize
+from accountsync.domain.marks import Mark
 from accountsync.exchange.numbers import decimal, malformed, milliseconds, moment, optional_decimal, text
 
 Row = Mapping[str, Any]
@@ -68,6 +69,15 @@ def read_position(client: Any, row: Row) -> Position:
         mark_price=optional_decimal(row.get("markPrice"), f"{name}: markPrice"),
         updated=milliseconds(row.get("updateTime"), f"{name}: updateTime"),
     )
+
+
+def read_mark(client: Any, symbol: str, row: Any) -> Mark | None:
+    """The answer of premiumIndex about `symbol`."""
+    name = f"the mark price of {symbol}"
+    if not isinstance(row, dict) or _symbol(client, row, name) != symbol:
+        raise malformed(f"{name} is none, or of another symbol")
+    price = optional_decimal(row.get("markPrice"), f"{name}: markPrice")
+    return None if price is None else (price, moment(row.get("time"), f"{name}: time"))
 
 
 def read_order(client: Any, row: Row) -> Order:

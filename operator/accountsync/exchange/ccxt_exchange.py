@@ -14,6 +14,7 @@ from typing import Any
 
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.finding import sanitize
+from accountsync.domain.marks import Mark
 from accountsync.errors import ConfigurationError, Reason
 from accountsync.exchange import library
 from accountsync.exchange.failures import OrderUnknownError
@@ -90,6 +91,17 @@ class CcxtExchange:
         reading = self.venue.dialect.income(client, since, self._present(), self.venue.budget.reserve)
         income: tuple[Income, ...] = await self.venue.call("reading the income", reading)
         return income
+
+    async def mark(self, symbol: str) -> Mark | None:
+        """The mark price of `symbol` and exchange ms of it; None: it has none. Raises as `snapshot`."""
+        client = await self._ready()
+        (unified,) = self._scope([symbol])
+        dialect = self.venue.dialect
+        with self.venue.budget.reserve(dialect.mark_weight):
+            mark: Mark | None = await self.venue.call(
+                "asking for a price", dialect.mark(client, unified, self._present())
+            )
+        return mark
 
     async def may_trade(self) -> bool | None:
         """Whether the key may do more than read; None where the exchange doesn't tell. Raises as `snapshot`."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from accountsync.domain.account import AccountSnapshot, Balance, Fill, Income, Order, Part, Position
 from accountsync.domain.finding import sanitize
+from accountsync.domain.marks import Mark
 from accountsync.errors import ConfigurationError, ExchangeUnobserved, Reason
 from accountsync.exchange import library, unified_rows
 from accountsync.exchange.failures import OrderUnknownError, failure, side_by_side, understood, unless_needed
@@ -24,6 +25,7 @@ from accountsync.exchange.numbers import decimal, malformed, milliseconds, momen
 from accountsync.exchange.unified_rows import (
     changed_since,
     read_fill,
+    read_mark,
     read_order,
     read_position,
     read_rows,
@@ -42,6 +44,7 @@ class Unified:
     default_limit: int | None = None
     forgets_after_ms: int | None = None
     tells_income: bool = False
+    mark_weight: int = 0
 
     def prepare(self, client: Any) -> None:
         """Set options on a client that has no markets yet."""
@@ -202,6 +205,16 @@ class Unified:
     async def income(self, client: Any, since: int, now_ms: int, reserve: Reserve) -> tuple[Income, ...]:  # noqa: ARG002
         """Refused: ccxt's ledgers differ too much between exchanges to be whole."""
         raise failure(Reason.SPEC_INVALID, f"the income of {client.id} is not read")
+
+    async def mark(self, client: Any, symbol: str, now_ms: int) -> Mark | None:
+        """The mark price, or where there is none the last one traded; of `now_ms` where it tells no time."""
+        if client.has.get("fetchMarkPrice") is True and client.market(symbol)["contract"]:
+            row = await client.fetch_mark_price(symbol)
+        elif client.has.get("fetchTicker") is True:
+            row = await client.fetch_ticker(symbol)
+        else:
+            return None
+        return read_mark(symbol, row, now_ms)
 
 
 def _time(row: Row) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from accountsync.domain.account import Fill, Order, OrderStatus, Position, PositionSide, Side
 from accountsync.domain.finding import sanitize
+from accountsync.domain.marks import Mark
 from accountsync.exchange.numbers import decimal, malformed, milliseconds, moment, optional_decimal, text
 
 Row = Mapping[str, Any]
@@ -66,6 +67,15 @@ def read_position(client: Any, row: Row, with_both_sides: frozenset[str]) -> Pos
         mark_price=optional_decimal(row.get("markPrice"), f"{name}: its mark price"),
         updated=milliseconds(row.get("lastUpdateTimestamp") or row.get("timestamp"), f"{name}: its time"),
     )
+
+
+def read_mark(symbol: str, row: Any, now_ms: int) -> Mark | None:
+    """What one unified ticker says a `symbol` is worth: its mark price, or else what was traded last."""
+    name = f"the price of {symbol}"
+    if not isinstance(row, dict) or row.get("symbol") != symbol:
+        raise malformed(f"{name} is none, or of another symbol")
+    price = optional_decimal(row.get("markPrice"), name) or optional_decimal(row.get("last"), name)
+    return None if price is None else (price, milliseconds(row.get("timestamp"), f"{name}: its time") or now_ms)
 
 
 def symbols_with_both_sides(rows: Sequence[Row]) -> frozenset[str]:

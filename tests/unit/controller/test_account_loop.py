@@ -129,6 +129,9 @@ class FakeSides:
     async def income(self, since: int) -> Any:
         return await self.exchange.income(since)
 
+    async def mark(self, symbol: str) -> Any:
+        return await self.exchange.mark(symbol)
+
     def canonical_symbol(self, text: str) -> str:
         return self.exchange.canonical_symbol(text)
 

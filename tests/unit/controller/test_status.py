@@ -258,6 +258,12 @@ def test_what_has_no_price_still_has_none_after_a_restart() -> None:
     assert {each.finding.id: each.finding.priced for each in tracks.values()} == {"1": False, "2": True}
 
 
+def test_what_has_only_an_old_price_is_shown_with_it() -> None:
+    old = replace(track("1"), finding=replace(track("1").finding, notional=Decimal(700), priced=False))
+    (item,) = written.findings(replace(STATE, tracks=keyed([old]))).items
+    assert item.notional == Decimal(700)
+
+
 def test_the_largest_acknowledgements_are_written_where_there_are_too_many() -> None:
     many = {fingerprint(str(number)): Decimal(number) for number in range(ACKNOWLEDGED_CAP + 10)}
     kept = written.acknowledged(State(acknowledged=many))

@@ -8,7 +8,7 @@ import pytest
 from tests.support.fakes import BTC, ETH, START_MS, FakeBot, FakeExchange, ManualClock, tracked, truth
 
 from accountsync.cycle import Cycle, State, idle, run
-from accountsync.domain.account import AccountSnapshot, Order, OrderStatus, Position, PositionSide
+from accountsync.domain.account import AccountSnapshot, Order, OrderStatus, PositionSide
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.decide import Wishes
 from accountsync.domain.expected import ExpectedOrder, ExpectedPosition, ExpectedState
@@ -17,7 +17,7 @@ from accountsync.domain.holds import Source
 from accountsync.domain.policy import Ignore, Mode, Policy, Watchdog
 from accountsync.errors import AccountSyncError, BeliefUnobserved, ConfigurationError, ExchangeUnobserved, Reason
 from accountsync.inquire import MAX_QUESTIONS
-from accountsync.observe import Failure, with_recent_marks
+from accountsync.observe import Failure
 
 NET = PositionSide.NET
 UNREACHABLE = ExchangeUnobserved(Reason.EXCHANGE_UNREACHABLE, "no route", retry_after=7.0)
@@ -614,6 +614,15 @@ async def ghost(desk: Desk) -> Cycle:
     return await desk.until_confirmed(Rule.POSITION_MISMATCH)
 
 
+class AnySymbol(FakeExchange):
+    """Lists every symbol."""
+
+    __slots__ = ()
+
+    def canonical_symbol(self, text: str) -> str:
+        return text
+
+
 def the_position(cycle: Cycle) -> Finding:
     (found,) = [t.finding for t in cycle.state.tracks.values() if t.finding.rule is Rule.POSITION_MISMATCH]
     return found
@@ -624,20 +633,55 @@ async def test_a_position_that_was_closed_is_valued_at_its_mark_of_the_last_minu
     assert (found.notional, found.priced) == (Decimal(30_000), True)
 
 
-async def test_a_mark_of_more_than_a_minute_ago_is_no_price(desk: Desk) -> None:
+async def test_a_mark_of_more_than_a_minute_ago_says_how_much_it_was_and_is_no_price(desk: Desk) -> None:
     await ghost(desk)
-    found = the_position(await desk.cycle(61))
-    assert (found.notional, found.priced) == (Decimal(0), False)
+    for _ in range(3):
+        found = the_position(await desk.cycle(61))
+        assert (found.notional, found.priced) == (Decimal(30_000), False)
 
 
-def test_a_mark_that_grew_old_while_the_account_was_read_is_no_price() -> None:
-    held = Position(BTC, NET, Decimal(1), entry_price=Decimal(50_000), mark_price=Decimal(60_000))
-    snapshot = AccountSnapshot(START_MS, positions=(held,))
-    in_time, marks = with_recent_marks(snapshot, START_MS + 60_000, {ETH: (Decimal(2_000), START_MS)})
-    assert (in_time.marks, set(marks)) == ({BTC: Decimal(60_000), ETH: Decimal(2_000)}, {BTC, ETH})
-    late, marks = with_recent_marks(snapshot, START_MS + 60_001, {ETH: (Decimal(2_000), START_MS + 1)})
-    assert (late.marks, marks) == ({ETH: Decimal(2_000)}, {ETH: (Decimal(2_000), START_MS + 1)})
-    assert [row.mark_price for row in late.positions] == [None]
+async def test_a_mark_that_grew_old_is_asked_for_as_long_as_the_ghost_stands(desk: Desk) -> None:
+    await ghost(desk)
+    desk.exchange.quotes[BTC] = Decimal(64_000)
+    for after in (61, 3600):
+        found = the_position(await desk.cycle(after))
+        assert (found.notional, found.priced) == (Decimal(32_000), True)
+    await desk.cycle(6)
+    assert set(desk.exchange.quoted) == {BTC}
+    assert len(desk.exchange.quoted) == 2, "the answer counts for a while"
+    desk.learn()
+    await desk.cycle(61)
+    await desk.cycle(61)
+    assert len(desk.exchange.quoted) == 2, "nothing differs"
+    assert desk.state.marks == {}
+
+
+async def test_a_question_for_a_mark_without_an_answer_fails_no_cycle(desk: Desk) -> None:
+    await ghost(desk)
+    desk.exchange.quotes[BTC] = Decimal(64_000)
+    desk.exchange.script.extend([None, ExchangeUnobserved(Reason.EXCHANGE_UNAVAILABLE, "not now")])
+    made = await desk.cycle(61)
+    assert (made.complete, made.exchange, desk.exchange.quoted) == (True, None, [BTC])
+    assert (the_position(made).notional, the_position(made).priced) == (Decimal(30_000), False)
+    assert the_position(await desk.cycle(6)).priced
+
+
+async def test_a_difference_is_priced_when_it_is_first_seen(desk: Desk) -> None:
+    desk.exchange.quotes[BTC] = Decimal(64_000)
+    desk.exchange.hold(BTC, "0")
+    found = the_position(await desk.cycle(6))
+    assert (found.notional, found.priced, desk.exchange.quoted) == (Decimal(32_000), True, [BTC])
+
+
+async def test_marks_are_asked_for_in_turn(desk: Desk) -> None:
+    desk.exchange = AnySymbol(desk.clock)
+    desk.bot.state = ExpectedState(
+        START_MS, positions=tuple(ExpectedPosition(f"S{number}", NET, Decimal(1)) for number in range(50))
+    )
+    for turn in (1, 2, 3):
+        await desk.cycle(6)
+        assert len(desk.exchange.quoted) == turn * MAX_QUESTIONS
+    assert len(set(desk.exchange.quoted)) == 50, "though none of them has one"
 
 
 async def test_orders_are_valued_at_the_mark_as_the_position_that_they_lead_to(desk: Desk) -> None:
@@ -667,7 +711,9 @@ async def test_the_watchdog_stops_a_bot_whose_ghost_has_no_price(desk: Desk) -> 
     await ghost(desk)
     assert Source.WATCHDOG not in desk.state.holds, "30,000 of 100,000"
     made = await desk.cycle(61)
-    assert made.state.holds[Source.WATCHDOG].message.startswith(f"there is no price for PositionMismatch {BTC}")
+    assert made.state.holds[Source.WATCHDOG].message.startswith(
+        f"there is only an old price for PositionMismatch {BTC}"
+    )
 
 
 async def test_what_people_ignore_is_at_nobodys_risk(desk: Desk) -> None:

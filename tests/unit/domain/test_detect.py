@@ -11,7 +11,7 @@ from tests.support.rows import BTC, ETH, NOW, account, belief, believed, only, o
 
 from accountsync.domain.account import AccountSnapshot, Balance, Order, OrderStatus, Position, PositionSide, Side
 from accountsync.domain.catalogue import CATALOGUE, Rule, Severity
-from accountsync.domain.detect import detect, regression
+from accountsync.domain.detect import Background, detect, regression
 from accountsync.domain.expected import ExpectedBalance, ExpectedOrder, ExpectedPosition, ExpectedState
 from accountsync.domain.finding import (
     ANY,
@@ -371,6 +371,20 @@ def test_a_mismatch_is_worth_its_difference_at_the_best_price_there_is(
     rows = Position(BTC, NET, Decimal(-2), **prices), ExpectedPosition(BTC, NET, Decimal(1))  # type: ignore[arg-type]
     finding = only(detect(account(rows[0], marks=marks), belief(rows[1]), Policy()))
     assert finding.notional == notional
+
+
+def test_without_a_price_a_mismatch_is_worth_about_what_it_was_by_the_last_mark() -> None:
+    background = Background(old_marks={BTC: Decimal(10)})
+    ghost, stray = (
+        belief(ExpectedPosition(BTC, NET, Decimal(3))),
+        Position(BTC, NET, Decimal(3), entry_price=Decimal(8)),
+    )
+    finding = only(detect(account(), ghost, Policy(), background=background))
+    assert (finding.notional, finding.priced) == (Decimal(30), False)
+    finding = only(detect(account(stray), belief(), Policy(), background=background))
+    assert (finding.notional, finding.priced) == (Decimal(24), True)
+    finding = only(detect(account(marks={BTC: Decimal(9)}), ghost, Policy(), background=background))
+    assert (finding.notional, finding.priced) == (Decimal(27), True)
 
 
 def test_a_position_changed_when_the_last_of_its_rows_did() -> None:

@@ -63,6 +63,16 @@ def test_what_is_known_to_be_too_much_is_said_first() -> None:
     assert alarm([finding("501"), finding("0", priced=False)], WATCHDOG).startswith("mismatch notional 501 USDT")
 
 
+def test_an_old_price_is_enough_for_too_much_and_not_for_little() -> None:
+    assert alarm([finding("501", priced=False)], WATCHDOG).startswith("mismatch notional 501 USDT")
+    assert alarm([finding("7", priced=False)], WATCHDOG) == (
+        f"there is only an old price for PositionMismatch {BTC}: what it puts at risk is not known"
+    )
+    assert alarm([finding("7", priced=False), finding("0", priced=False, symbol=ETH)], WATCHDOG) == (
+        f"there is no price for PositionMismatch {ETH}: what it puts at risk is not known"
+    )
+
+
 @pytest.mark.parametrize("rule", [Rule.BALANCE_MISMATCH, Rule.DUPLICATE_KEY, Rule.NEGATIVE_QUANTITY])
 def test_balances_and_corrupt_rows_put_no_notional_at_risk(rule: Rule) -> None:
     assert alarm([finding("0", rule, "USDT")], WATCHDOG) == ""
