@@ -1,4 +1,4 @@
-"""kopf's calls, translated into ours; the only module that imports kopf. No logic here.
+"""kopf's calls, translated into ours, and when kopf runs at all; the only module that imports kopf.
 
 `kopf run -m accountsync.controller` registers through the package; `accountsync operator` calls `serve`.
 """
