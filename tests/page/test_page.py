@@ -169,7 +169,7 @@ def assert_told_of_drift(pager: Pager, metrics: dict[str, float]) -> None:
     assert message["color"] == "danger"
     assert "page/grid-btc: bot and exchange differ (orphan_order)" in message["text"]
     assert "Findings of all rules that stand now: 1." in message["text"]
-    assert "Notional at risk: 20k." in message["text"]
+    assert "Notional at risk: 32.5k." in message["text"]
     assert f"<{runbook}|Runbook {SPIKE}>" in message["text"]
 
     event = sole(pager, PAGERDUTY, lambda one: not one.resolved)
@@ -178,7 +178,7 @@ def assert_told_of_drift(pager: Pager, metrics: dict[str, float]) -> None:
     assert event["payload"]["summary"] == "page/grid-btc: bot and exchange differ (orphan_order)"
     assert event["payload"]["severity"] == "warning"
     assert event["payload"]["custom_details"]["account"] == "page/grid-btc"
-    assert "Notional at risk: 20k." in event["payload"]["custom_details"]["what"]
+    assert "Notional at risk: 32.5k." in event["payload"]["custom_details"]["what"]
     assert event["links"] == [{"href": runbook, "text": "Runbook"}]
 
 
