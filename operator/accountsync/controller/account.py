@@ -389,9 +389,6 @@ class AccountLoop:
             self._aged_from = self._tools.clock.monotonic() - self._unsynced_for()
             self._unbelieved_from = self._tools.clock.monotonic() - self._unbelieved_for()
             self._restored = True
-        return self._parsed_spec(body)
-
-    def _parsed_spec(self, body: Mapping[str, Any]) -> tuple[api.TradingAccount | None, Failure | None]:
         try:
             return api.TradingAccount.parse({**body, "status": {}}), None
         except ConfigurationError as error:

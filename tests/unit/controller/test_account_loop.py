@@ -5,7 +5,8 @@ import copy
 import itertools
 import re
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
@@ -636,17 +637,26 @@ async def test_what_is_known_of_the_credentials_follows_the_condition(stage: Sta
     assert series.credentials_valid is False, "nothing was read since"
 
 
-async def test_after_a_restart_the_stored_status_speaks_until_the_first_cycle(stage: Stage) -> None:
-    await stage.turn()
-    stage.edit(suspend=True, alerts={"mismatchNotional": "7"})
+@asynccontextmanager
+async def before_its_first_cycle(stage: Stage) -> AsyncIterator[None]:
+    """Another process looks after the account, and its first cycle has not come yet."""
     stage.metrics.forget("u-1")
     loop = stage.another()
     loop._fresh = False
     running = asyncio.create_task(loop.run())
     await asyncio.sleep(0)
-    text = shown(stage)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_after_a_restart_the_stored_status_speaks_until_the_first_cycle(stage: Stage) -> None:
+    await stage.turn()
+    stage.edit(suspend=True, alerts={"mismatchNotional": "7"})
+    async with before_its_first_cycle(stage):
+        text = shown(stage)
     assert "credentials_valid 1" in text
     assert "mismatch_notional_limit 7" in text
     assert not re.search(r"^\w+age_seconds ", text, re.MULTILINE), "it is suspended"
@@ -654,14 +664,8 @@ async def test_after_a_restart_the_stored_status_speaks_until_the_first_cycle(st
 
 async def test_after_a_restart_drift_and_holds_stand_in_the_metrics_before_the_first_cycle(stage: Stage) -> None:
     await stage.drift()
-    stage.metrics.forget("u-1")
-    loop = stage.another()
-    loop._fresh = False
-    running = asyncio.create_task(loop.run())
-    await asyncio.sleep(0)
-    series = series_of(stage)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with before_its_first_cycle(stage):
+        series = series_of(stage)
     assert series.runs == 0
     assert series.standing.total() == 1
     assert series.held == {Source.POLICY}
@@ -743,15 +747,9 @@ async def test_a_status_that_may_not_be_written_is_a_missing_right(
 
 async def belief_age_after_restart(stage: Stage, away: float) -> float | None:
     """What another process shows before its first cycle."""
-    stage.metrics.forget("u-1")
     stage.clock.advance(away)
-    loop = stage.another()
-    loop._fresh = False
-    running = asyncio.create_task(loop.run())
-    await asyncio.sleep(0)
-    series = series_of(stage)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with before_its_first_cycle(stage):
+        series = series_of(stage)
     return series.belief_age(stage.clock.monotonic())
 
 
