@@ -2,6 +2,7 @@
 
 import json
 import re
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Self
 
 import yaml
 from tests.support import tools
-from tests.support.running import Program
+from tests.support.running import Program, until
 
 Row = dict[str, Any]
 LISTENING = re.compile(r"address=\"?127\.0\.0\.1:(\d+)")
@@ -25,17 +26,29 @@ class Server(Program):
             found = LISTENING.search(self.await_line('msg="Listening on"'))
             assert found is not None, self.output
             self.address = f"127.0.0.1:{found[1]}"
+            until(self._ready, f"answer of {self.address}/-/ready")
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
 
+    def _ready(self) -> bool:
+        """It listens before it can answer: until then each query is a 503."""
+        try:
+            self._fetch("/-/ready")
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    def _fetch(self, path: str) -> bytes:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"http://{self.address}{path}", timeout=30) as response:
+            body: bytes = response.read()
+            return body
+
     def get(self, path: str, **query: str) -> Any:
         """What its HTTP API answers, parsed."""
-        url = f"http://{self.address}{path}?{urllib.parse.urlencode(query)}"
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(url, timeout=30) as response:
-            return json.loads(response.read())
+        return json.loads(self._fetch(f"{path}?{urllib.parse.urlencode(query)}"))
 
 
 class Prometheus(Server):
