@@ -5,9 +5,16 @@
     └── Unobserved              a side could not be read this time: its content is Unknown
         ├── ExchangeUnobserved  … the exchange
         └── BeliefUnobserved    … the bot's own state
+    ActionError                 what should change something outside did not, or nobody knows
+    ├── NotSent                 nothing left this process
+    ├── Refused                 the other side said no: nothing happened
+    └── OutcomeUnknown          it may have happened
+    PlansError
+    ├── PlansUnavailable        the API server did not answer, or would not
+    └── PlanChanged             the stored plan is another one by now
 
-Each carries a `Reason`: a stable, CamelCase word for conditions and Events, whose `label` is the metric label.
-Messages name the object and what to do; they never hold a secret, a response body or other upstream text.
+Each AccountSyncError carries a `Reason`: a stable, CamelCase word for conditions and Events, whose `label` is the
+metric label. Messages name the object and what to do; they never hold a secret, a response body or other upstream text.
 """
 
 import re
@@ -100,3 +107,40 @@ class ExchangeUnobserved(Unobserved):
 
 class BeliefUnobserved(Unobserved):
     """The bot's belief could not be read, or is not one that counts."""
+
+
+class ActionError(Exception):
+    """An order or a repair that did not go as it should. `message` is for a person, without upstream text."""
+
+    def __init__(self, message: str, reason: Reason = Reason.EXCHANGE_REFUSED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+
+
+class NotSent(ActionError):  # noqa: N818 - the fact, not a fault
+    """Nothing left this process."""
+
+
+class Refused(ActionError):  # noqa: N818
+    """The other side said no, and nothing happened."""
+
+
+class OutcomeUnknown(ActionError):  # noqa: N818
+    """It may have happened: only asking tells."""
+
+
+class PlansError(Exception):
+    """The stored plans could not be read or written."""
+
+
+class PlansUnavailable(PlansError):  # noqa: N818
+    """The API server did not answer, or would not. `forbidden`: it would not."""
+
+    def __init__(self, message: str, *, forbidden: bool = False) -> None:
+        super().__init__(message)
+        self.forbidden = forbidden
+
+
+class PlanChanged(PlansError):  # noqa: N818
+    """The stored plan is another one by now: read it again, and decide again."""

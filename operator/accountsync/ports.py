@@ -3,12 +3,15 @@
 Everything that touches a clock, a network or Kubernetes stands behind one of these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 
-from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
+from accountsync.domain.account import AccountSnapshot, Fill, Income, Order, PositionSide, Side
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.marks import Mark
+from accountsync.domain.plan import Plan, Repair
 
 
 class Clock(Protocol):
@@ -72,4 +75,103 @@ class BotState(Protocol):
 
     async def read(self) -> ExpectedState:
         """The bot's belief, with symbols in the bot's own spelling."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What fences one request. `timestamp`: exchange ms; `recv_window`: ms after it in which the exchange takes it.
+
+    `check` is called after the request was signed and right before its first byte leaves; it raises `NotSent` where
+    the account may no longer be acted on.
+    """
+
+    timestamp: int
+    recv_window: int
+    check: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order that closes: it is sent as reduce-only (in hedge mode as the opposite side of `leg`), and IOC.
+
+    `quantity`: base-asset units; `price` None: market.
+    """
+
+    symbol: str
+    side: Side
+    leg: PositionSide
+    quantity: Decimal
+    price: Decimal | None
+    client_id: str
+
+
+class Trading(Protocol):
+    """One account on one exchange, with the key that may trade: made for what was approved, and closed after it.
+
+    Both methods raise `NotSent` (nothing left), `Refused` (the exchange said no: nothing happened) or
+    `OutcomeUnknown`. They never try a second time.
+    """
+
+    expires_requests: bool
+    """Whether the exchange refuses a request whose time has passed; else nothing goes on alone."""
+
+    async def cancel(self, *, symbol: str, order_id: str, conditional: bool, stamp: Stamp) -> None:
+        """Cancel one order by the exchange's id."""
+        ...
+
+    async def place(self, order: NewOrder, stamp: Stamp) -> Order:
+        """Place one order; the exchange's answer to it."""
+        ...
+
+    async def close(self) -> None:
+        """Forget the key."""
+        ...
+
+
+class Repairs(Protocol):
+    """The write side of a bot's state."""
+
+    async def repair(self, repair_id: str, belief: ExpectedState, repairs: Sequence[Repair]) -> None:
+        """Tell the bot what of `belief` is wrong; the same `repair_id` again changes nothing.
+
+        Raises `NotSent`, `Refused` (say because the belief is another one by now) or `OutcomeUnknown`.
+        """
+        ...
+
+
+class Plans(Protocol):
+    """The stored plans of one account. Raises `PlansUnavailable`, `PlanChanged`."""
+
+    async def all(self) -> tuple[Plan, ...]:
+        """All that are kept, oldest first."""
+        ...
+
+    async def create(self, plan: Plan) -> Plan:
+        """Store a new plan: the claim on what it does. The stored one, if there is one of that name already."""
+        ...
+
+    async def write(self, plan: Plan) -> Plan:
+        """Write its phase, intents and message; the plan as it is stored now.
+
+        Raises `PlanChanged` where `plan.version` is not the newest: read again and decide again.
+        """
+        ...
+
+    async def delete(self, plan: Plan) -> None:
+        """Remove one that ended; no error where it is gone."""
+        ...
+
+
+class Ownership(Protocol):
+    """Whether this process alone may act on an account."""
+
+    holder: str
+    epoch: int
+
+    def left(self) -> float:
+        """Seconds for which that is certain, on a clock that counts suspend; 0 or less: it is not.
+
+        Zero, too, as long as something that an earlier owner sent could still arrive.
+        """
         ...

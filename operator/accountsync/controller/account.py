@@ -21,6 +21,7 @@ from accountsync.controller import status as written
 from accountsync.controller.conditions import Failing, Outlook, conditions
 from accountsync.controller.events import Events
 from accountsync.controller.kube import CONFLICT, FORBIDDEN, NOT_FOUND, Kube, KubeError
+from accountsync.controller.policy import policy_of, watchdog_of
 from accountsync.controller.rights import STATUS, Rights
 from accountsync.controller.settings import Settings
 from accountsync.controller.shares import Shares
@@ -28,11 +29,11 @@ from accountsync.controller.sides import Sides, explained
 from accountsync.controller.telling import RESUME, summary, tell_all
 from accountsync.controller.trouble import place_of
 from accountsync.cycle import Cycle, State, idle, run
-from accountsync.domain.catalogue import Rule, Severity
+from accountsync.domain.catalogue import Rule
 from accountsync.domain.decide import Decision, Wishes
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Source
-from accountsync.domain.policy import AutoResume, Ignore, Policy, Watchdog
+from accountsync.domain.policy import Policy
 from accountsync.errors import ConfigurationError, Reason
 from accountsync.exchange.tested import untested
 from accountsync.observe import Failure
@@ -251,7 +252,7 @@ class AccountLoop:
         tools = self._tools
         self._judged = self.body
         account, invalid = self._parsed(self._judged)
-        policy = _policy(account.spec) if account else Policy()
+        policy = policy_of(account.spec) if account else Policy()
         self._expect(series, account)
         base = self._base(account, invalid)
         wishes = self._wishes(account, self._judged)
@@ -301,7 +302,7 @@ class AccountLoop:
             await self._tell_unwritable()
             return  # the first report tells the rest too
         self._judged = self.body
-        policy = _policy(account.spec) if account else Policy()
+        policy = policy_of(account.spec) if account else Policy()
         wishes = self._wishes(account, self._judged)
         followed = self._follow(idle(self._state, policy, wishes, self._tools.clock), series, wishes)
         base = self._base(account, invalid)
@@ -320,7 +321,7 @@ class AccountLoop:
         series.belief_stale_after = spec.bot.stale_after.seconds
         series.patience = spec.patience
         series.mismatch_limit = spec.alerts.mismatch_notional if spec.alerts else None
-        watchdog = _watchdog(spec)
+        watchdog = watchdog_of(spec)
         series.watchdog_limit = watchdog.limit if watchdog else None
 
     def _base(self, account: api.TradingAccount | None, invalid: Failure | None) -> Outlook:
@@ -533,7 +534,7 @@ class AccountLoop:
             raise Gone
         self.update(body)
         account, _ = self._parsed(self.body)
-        policy = _policy(account.spec) if account else Policy()
+        policy = policy_of(account.spec) if account else Policy()
         wishes = self._wishes(account, self.body)
         again = idle(self._state, policy, wishes, self._tools.clock)
         self._state, self._handled_resume = again.state, wishes.resume or self._handled_resume
@@ -607,35 +608,3 @@ def _failing(before: Failing | None, failure: Failure | None) -> Failing | None:
     if failure is None:
         return None
     return Failing(failure, before.streak + 1 if before is not None else 1)
-
-
-def _policy(spec: api.TradingAccountSpec) -> Policy:
-    pause_at = spec.remediation.pause_at.value
-    return Policy(
-        mode=spec.remediation.mode,
-        pause_at=None if pause_at == "never" else Severity[pause_at.upper()],
-        order_id_prefix=spec.bot.order_id_prefix,
-        symbols=tuple(spec.exchange.symbols),
-        position_tolerance=spec.tolerances.position,
-        balance_tolerances={row.asset: row.tolerance for row in spec.tolerances.balances},
-        order_grace_ms=spec.tolerances.order_grace.milliseconds,
-        confirmations=spec.tolerances.confirmations,
-        timeout=spec.effective_timeout(),
-        stale_after=spec.stale_after.seconds,
-        belief_stale_after_ms=spec.bot.stale_after.milliseconds,
-        ignores=tuple(Ignore(row.rule, written.milliseconds(row.until), row.symbol, row.id) for row in spec.ignore),
-        watchdog=_watchdog(spec),
-    )
-
-
-def _watchdog(spec: api.TradingAccountSpec) -> Watchdog | None:
-    asked = spec.watchdog
-    if asked is None:
-        return None
-    terms = asked.auto_resume
-    return Watchdog(
-        allocated_capital=asked.allocated_capital,
-        currency=asked.currency,
-        max_mismatch_ratio=asked.max_mismatch_ratio,
-        auto_resume=AutoResume(terms.enabled, terms.min_pause.seconds, terms.clean_cycles, terms.cooldown.seconds),
-    )

@@ -13,6 +13,7 @@ class Mode(StrEnum):
 
     OBSERVE = "Observe"
     PAUSE = "Pause"
+    ENFORCE = "Enforce"
 
 
 class PauseLevel(StrEnum):
@@ -20,6 +21,29 @@ class PauseLevel(StrEnum):
 
     REDUCE_ONLY = "ReduceOnly"
     HALT = "Halt"
+
+
+class UnexpectedOrders(StrEnum):
+    """What becomes of the bot's own orders that it does not track."""
+
+    NEVER = "Never"
+    PLAN = "Plan"
+    CANCEL = "Cancel"
+
+
+class UnexpectedPositions(StrEnum):
+    """What becomes of positions where the bot expects none."""
+
+    NEVER = "Never"
+    PLAN = "Plan"
+    FLATTEN = "Flatten"
+
+
+class FlattenBy(StrEnum):
+    """The order that closes a position: a limit IOC within the slippage of the mark, or a market order."""
+
+    LIMIT = "Limit"
+    MARKET = "Market"
 
 
 DEFAULT_BALANCE_TOLERANCE = Decimal("0.01")
@@ -61,6 +85,44 @@ class Watchdog:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be sent within any hour, approved or not. Notional in the quote currency; None: no such limit."""
+
+    actions_per_hour: int = 10
+    notional_per_action: Decimal | None = None
+    notional_per_hour: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """What a finding has to come to before anything is done about it. `age`: seconds since it was first seen."""
+
+    count: int = 0
+    notional: Decimal = Decimal(0)
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """What may be done about a finding beyond stopping the bot.
+
+    `repair`: the bot's belief may be put right, where its state source can be written to. `prefixes`: how the client
+    ids of further orders begin that may be cancelled. `expires_after`: seconds for which a plan waits.
+    """
+
+    dry_run: bool = False
+    repair: bool = True
+    orders: UnexpectedOrders = UnexpectedOrders.NEVER
+    positions: UnexpectedPositions = UnexpectedPositions.NEVER
+    prefixes: tuple[str, ...] = ()
+    flatten_by: FlattenBy = FlattenBy.LIMIT
+    max_slippage: Decimal = Decimal("0.005")
+    limits: Limits = field(default_factory=Limits)
+    thresholds: Mapping[Rule, Threshold] = field(default_factory=dict)
+    expires_after: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Spans are seconds, except those ending in `_ms`. `pause_at` None: nothing pauses.
 
@@ -82,6 +144,7 @@ class Policy:
     ignores: tuple[Ignore, ...] = ()
     forgets_after_ms: int | None = None
     watchdog: Watchdog | None = None
+    remedies: Remedies = field(default_factory=Remedies)
 
     def pauses(self, severity: Severity) -> bool:
         """Whether a finding of `severity` is one to stop the bot for."""
