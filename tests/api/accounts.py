@@ -10,6 +10,7 @@ from tests.support.controlplane import ControlPlane
 
 ROOT = Path(__file__).parents[2]
 CRD = "tradingaccounts.accountsync.dev"
+PLAN_CRD = "remediationplans.accountsync.dev"
 
 MINIMAL: dict[str, Any] = {
     "exchange": {"id": "binanceusdm"},
@@ -17,6 +18,16 @@ MINIMAL: dict[str, Any] = {
     "bot": {"state": {"configMap": {"name": "state"}}},
 }
 SERVICE = {"name": "bot", "port": 8080}
+TRADE = {"secretRef": {"name": "trade-key"}}
+LIMITS = {"actionsPerHour": 10, "notionalPerAction": "500", "notionalPerHour": "2000"}
+ALONE = {
+    "mode": "Enforce",
+    "unexpectedOrders": "Cancel",
+    "unexpectedPositions": "Flatten",
+    "limits": LIMITS,
+}
+ACTING = {"remediation": ALONE, "credentials.trade": TRADE, "bot.orderIdPrefix": "grinder_"}
+"""What an account needs on which the operator acts alone."""
 
 
 def account(name: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -70,6 +81,12 @@ DECIMAL = 'such as "0" or "0.01", without exponent'
 NAME = "expected the name of an object in this namespace"
 STATE = "set exactly one of configMap"
 HTTP = "set exactly one of service"
+INSTEAD = "set unexpectedOrders and unexpectedPositions to Never"
+BOUNDS = "set notionalPerAction and notionalPerHour"
+SLIPPAGE = "expected a part of the price of more than 0 and at most 0.1"
+PREFIX = "expected the beginning of the bot's client order ids, since remediation.unexpectedOrders"
+TRADE_KEY = "add credentials.trade.secretRef.name"
+KEYS_APART = "expected another Secret than that of credentials.read"
 
 REFUSED = [
     refused("exchange.id", "Binance", "expected the id of an exchange as ccxt spells it"),
@@ -179,8 +196,78 @@ REFUSED = [
     refused("watchdog", {"currency": "USDT"}, "Required value", "is required"),
     refused("watchdog", {"allocatedCapital": "1000"}, "Required value", "is required"),
     refused("pauseLevel", "Stop", 'supported values: "ReduceOnly", "Halt"', "expected 'ReduceOnly' or 'Halt'"),
-    refused("remediation.mode", "Enforce", 'supported values: "Observe", "Pause"', "expected 'Observe' or 'Pause'"),
+    refused(
+        "remediation.mode",
+        "Repair",
+        'supported values: "Observe", "Pause", "Enforce"',
+        "expected 'Observe', 'Pause' or 'Enforce'",
+    ),
     refused("remediation.pauseAt", "low", "supported values", "expected 'critical', 'high', 'medium' or 'never'"),
+    refused("remediation.unexpectedOrders", "Flatten", '"Never", "Plan", "Cancel"', "'Never', 'Plan' or 'Cancel'"),
+    refused("remediation.unexpectedPositions", "Cancel", '"Never", "Plan", "Flatten"', "'Never', 'Plan' or 'Flatten'"),
+    refused("remediation.flattenBy", "Stop", 'supported values: "Limit", "Market"', "expected 'Limit' or 'Market'"),
+    *[refused("remediation.limits", {"actionsPerHour": count}, INSTEAD) for count in (0, -1, 101)],
+    *[
+        refused(f"remediation.limits.{name}", amount, INSTEAD)
+        for name in ("notionalPerAction", "notionalPerHour")
+        for amount in ("0", "0.00")
+    ],
+    refused("remediation.limits", {"notionalPerHour": "1e9"}, DECIMAL),
+    *[
+        Refused("spec.remediation.limits", BOUNDS, ACTING | {"remediation": asked})
+        for asked in (
+            ALONE | {"limits": {}},
+            ALONE | {"limits": {"notionalPerHour": "2000"}},
+            ALONE | {"limits": {"notionalPerAction": "500"}},
+            {"unexpectedOrders": "Cancel"},
+            {"mode": "Pause", "unexpectedPositions": "Flatten"},
+        )
+    ],
+    *[
+        refused("remediation.maxSlippage", text, SLIPPAGE)
+        for text in ("0", "0.0", "0.1000000000001", "0.11", "0.2", "1", "10", "00.10000000000000001")
+    ],
+    refused("remediation.maxSlippage", "1%", DECIMAL),
+    *[
+        refused("remediation.planExpiry", text, "expected a duration from 1m to 24h")
+        for text in ("59s", "24h1ms", "0s")
+    ],
+    refused("remediation.planExpiry", "soon", DURATION),
+    *[
+        refused("remediation.orderIdPrefixes", [text], "expected the beginning of client order ids")
+        for text in ("", "a b", "ok*")
+    ],
+    refused("remediation.orderIdPrefixes", ["x" * 37], "Too long", "at most 36 characters"),
+    refused("remediation.orderIdPrefixes", [f"p{n}" for n in range(11)], "at most 10 items", "at most 10 items"),
+    refused("remediation.thresholds", [{"count": 3}], "Required value", "is required"),
+    refused("remediation.thresholds", [{"rule": "Typo"}], "Unsupported value", "expected 'DuplicateKey'"),
+    refused("remediation.thresholds", [{"rule": "MissingOrder", "notional": "-1"}], DECIMAL),
+    refused("remediation.thresholds", [{"rule": "MissingOrder", "age": "soon"}], DURATION),
+    refused(
+        "remediation.thresholds",
+        [{"rule": "MissingOrder", "count": -1}],
+        "greater than or equal to 0",
+        "greater than or equal to 0",
+    ),
+    refused("credentials.excessRights", "Ignore", '"Warn", "Refuse"', "expected 'Warn' or 'Refuse'"),
+    refused("credentials.trade", {}, "Required value", "is required"),
+    refused("credentials.trade.secretRef.name", "key", KEYS_APART),
+    *[
+        Refused("spec.credentials.trade", TRADE_KEY, ACTING | {"credentials.trade": None, "remediation": asked})
+        for asked in (
+            ALONE,
+            {"mode": "Enforce", "unexpectedOrders": "Plan"},
+            {"mode": "Enforce", "unexpectedPositions": "Plan"},
+        )
+    ],
+    *[
+        Refused("spec.bot.orderIdPrefix", PREFIX, {"remediation": {"unexpectedOrders": asked, "limits": LIMITS}})
+        for asked in ("Plan", "Cancel")
+    ],
+    *[
+        refused("bot.state", {"http": {"service": SERVICE, "repairPath": path}}, "e.g. /repair")
+        for path in ("repair", "/re pair", "http://elsewhere.example/repair")
+    ],
 ]
 
 ACCEPTED: list[dict[str, Any]] = [
@@ -216,6 +303,23 @@ ACCEPTED: list[dict[str, Any]] = [
     {"alerts": {"mismatchNotional": "0.5"}},
     {"alerts": {"mismatchNotional": "1000"}},
     {"remediation": {"mode": "Pause", "pauseAt": "never"}},
+    {"remediation": {"mode": "Enforce"}},
+    {"remediation": {"mode": "Enforce", "repairBotState": False, "dryRun": True, "flattenBy": "Market"}},
+    {"remediation": {"unexpectedPositions": "Plan"}},
+    {"remediation": {"mode": "Pause", "unexpectedPositions": "Flatten", "limits": LIMITS}},
+    {"remediation": {"unexpectedOrders": "Plan"}, "bot.orderIdPrefix": "g"},
+    {"remediation": {"mode": "Enforce", "unexpectedPositions": "Plan"}, "credentials.trade": TRADE},
+    {"remediation": {"limits": {}}},
+    {"remediation": {"limits": {"actionsPerHour": 1, "notionalPerAction": "0.01"}}},
+    {"remediation": {"limits": {"actionsPerHour": 100, "notionalPerHour": "1"}}},
+    *[{"remediation": {"maxSlippage": text}} for text in ("0.1", "0.10", "0.000000000000000001", "0.0999")],
+    *[{"remediation": {"planExpiry": text}} for text in ("1m", "60s", "24h", "1h30m")],
+    {"remediation": {"orderIdPrefixes": ["a.B:/_-9", "x" * 36, *[f"p{n}" for n in range(8)]]}},
+    {"remediation": {"thresholds": [{"rule": "MissingOrder"}, {"rule": "UnexpectedOrder", "count": 3, "age": "1m"}]}},
+    {"credentials.trade": TRADE, "credentials.excessRights": "Refuse"},
+    ACTING,
+    {"bot.state": {"http": {"service": SERVICE, "repairPath": "/api/repair?dry=0"}}},
+    {"bot.state": {"http": {"url": "https://bot.example.com:8443/state", "repairPath": "/repair"}}},
     {"watchdog": {"allocatedCapital": "10000", "currency": "USDT"}},
     {"watchdog": {"allocatedCapital": "0.5", "currency": "USDC", "maxMismatchRatio": "1.5", "autoResume": {}}},
     {"watchdog": {"allocatedCapital": "1", "currency": "USD", "autoResume": {"enabled": False, "minPause": "0s"}}},
@@ -241,7 +345,13 @@ FULL = changed(
         "pauseReason": "maintenance",
         "pauseLevel": "Halt",
         "bot": {
-            "state": {"http": {"service": SERVICE | {"path": "/s", "scheme": "https"}, "secretRef": {"name": "token"}}},
+            "state": {
+                "http": {
+                    "service": SERVICE | {"path": "/s", "scheme": "https"},
+                    "secretRef": {"name": "token"},
+                    "repairPath": "/r",
+                }
+            },
             "orderIdPrefix": "grinder_",
             "staleAfter": "60s",
         },
@@ -260,7 +370,19 @@ FULL = changed(
                 "reason": "placed by hand",
             }
         ],
-        "remediation": {"mode": "Pause", "pauseAt": "medium"},
+        "remediation": ALONE
+        | {
+            "pauseAt": "medium",
+            "dryRun": True,
+            "repairBotState": False,
+            "orderIdPrefixes": ["old_", "older_"],
+            "flattenBy": "Market",
+            "maxSlippage": "0.01",
+            "planExpiry": "30m",
+            "thresholds": [{"rule": "UnexpectedOrder", "count": 3, "notional": "10", "age": "1m"}],
+        },
+        "credentials.trade": TRADE,
+        "credentials.excessRights": "Refuse",
         "watchdog": {
             "allocatedCapital": "10000",
             "currency": "USDT",
@@ -274,13 +396,13 @@ FULL = changed(
 
 
 class Cluster:
-    """TradingAccounts in a namespace of a real API server."""
+    """Our objects in a namespace of a real API server."""
 
     def __init__(self, control_plane: ControlPlane, namespace: str) -> None:
         self.control_plane = control_plane
         self.namespace = namespace
         control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", f"crd/{PLAN_CRD}", "--timeout=30s")
         control_plane.kubectl("create", "namespace", namespace)
 
     def kubectl(self, *arguments: str, stdin: dict[str, Any] | None = None) -> str:

@@ -12,7 +12,7 @@ from tests.api.accounts import ROOT
 from accountsync.api import crd
 from accountsync.cli.crds import crds
 
-FILE = "accountsync.dev_tradingaccounts.yaml"
+FILES = ["accountsync.dev_tradingaccounts.yaml", "accountsync.dev_remediationplans.yaml"]
 KUBERNETES_WORDS = {
     "type",
     "description",
@@ -47,8 +47,9 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
             yield from nodes(schema[word], f"{path}[]")
 
 
-NODES = dict(nodes(crd.object_schema()))
-OF_KUBERNETES = {".apiVersion", ".kind", ".metadata"}
+SCHEMAS = {kind.name: crd.object_schema(kind) for kind in crd.KINDS}
+NODES = {f"{name}{path}": node for name, schema in SCHEMAS.items() for path, node in nodes(schema)}
+OF_KUBERNETES = {f"{name}.{field}" for name in SCHEMAS for field in ("apiVersion", "kind", "metadata")}
 
 
 def test_the_files_are_what_the_models_say() -> None:
@@ -85,7 +86,7 @@ def test_everything_has_an_end_so_that_rules_stay_affordable() -> None:
 
 
 def test_the_status_has_no_defaults() -> None:
-    assert not [path for path, node in NODES.items() if path.startswith(".status") and "default" in node]
+    assert not [path for path, node in NODES.items() if ".status" in path and "default" in node]
 
 
 def test_every_rule_says_what_is_wrong() -> None:
@@ -122,19 +123,22 @@ def test_write_then_check_is_content(tmp_path: Path) -> None:
     run = CliRunner()
     written = run.invoke(crds, ["--write", str(tmp_path / "crds")])
     assert written.exit_code == 0
-    assert FILE in written.output
+    assert [Path(line).name for line in written.output.splitlines()] == FILES
     assert run.invoke(crds, ["--check", str(tmp_path / "crds")]).output == ""
 
 
-def test_check_shows_what_differs_and_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"), [(FILES[0], "default: 15s", "default: 16s"), (FILES[1], "maxItems: 50", "maxItems: 51")]
+)
+def test_check_shows_what_differs_and_what_to_do(tmp_path: Path, name: str, right: str, wrong: str) -> None:
     crd.write(tmp_path)
-    file = tmp_path / FILE
-    file.write_text(file.read_text().replace("default: 15s", "default: 16s"))
+    file = tmp_path / name
+    file.write_text(file.read_text().replace(right, wrong))
     checked = CliRunner().invoke(crds, ["--check", str(tmp_path)])
     assert checked.exit_code == 1
     assert "run `make crds`" in checked.output
-    assert "default: 16s" in checked.output
-    assert "default: 15s" in checked.output
+    assert wrong in checked.output
+    assert right in checked.output
 
 
 def test_check_of_a_folder_without_the_file_fails_briefly(tmp_path: Path) -> None:
@@ -146,7 +150,10 @@ def test_check_of_a_folder_without_the_file_fails_briefly(tmp_path: Path) -> Non
 
 def test_without_options_the_crds_are_printed() -> None:
     printed = CliRunner().invoke(crds, [])
-    assert [document["kind"] for document in yaml.safe_load_all(printed.output)] == ["CustomResourceDefinition"]
+    assert [document["kind"] for document in yaml.safe_load_all(printed.output)] == [
+        "CustomResourceDefinition",
+        "CustomResourceDefinition",
+    ]
 
 
 def test_write_and_check_exclude_each_other(tmp_path: Path) -> None:

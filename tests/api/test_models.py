@@ -115,7 +115,7 @@ def test_the_stale_after_that_a_refusal_names_is_accepted(interval: int, timeout
 
 
 def test_fields_of_another_release_are_left_out() -> None:
-    account = parse({"swarm": {"size": 5}}, status={"owner": {"epoch": 3}, "paused": True})
+    account = parse({"swarm": {"size": 5}}, status={"swarm": {"size": 3}, "paused": True})
     assert "swarm" not in account.spec.dump()
     assert account.status == TradingAccountStatus(paused=True)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.api.accounts import ACCEPTED, CRD, FULL, REFUSED, ROOT, Cluster, Refused, changed
 from tests.support.controlplane import ControlPlane, ControlPlaneError
 
-from accountsync.api.crd import trading_account_crd
+from accountsync.api.crd import ACCOUNTS, definition
 from accountsync.api.v1alpha1 import (
     Condition,
     Finding,
@@ -80,6 +80,12 @@ def test_a_right_spec_is_accepted(cluster: Cluster, changes: dict[str, Any]) -> 
             [{"asset": "USDT", "tolerance": "1"}, {"asset": "USDT", "tolerance": "2"}],
             "spec.tolerances.balances[1]: Duplicate value",
         ),
+        ("remediation.orderIdPrefixes", ["a", "a"], "spec.remediation.orderIdPrefixes[1]: Duplicate value"),
+        (
+            "remediation.thresholds",
+            [{"rule": "MissingOrder", "count": 1}, {"rule": "MissingOrder", "count": 2}],
+            "spec.remediation.thresholds[1]: Duplicate value",
+        ),
     ],
 )
 def test_a_list_names_nothing_twice(cluster: Cluster, path: str, values: list[Any], says: str) -> None:
@@ -113,7 +119,7 @@ def test_defaults_arrive_also_below_parents_that_were_left_out(cluster: Cluster)
     cluster.create("defaults")
     assert cluster.get("defaults")["spec"] == {
         "exchange": {"id": "binanceusdm", "sandbox": False, "endpoint": "", "symbols": [], "sharedAccount": ""},
-        "credentials": {"read": {"secretRef": {"name": "key"}}},
+        "credentials": {"read": {"secretRef": {"name": "key"}}, "excessRights": "Warn"},
         "interval": "15s",
         "staleAfter": "300s",
         "suspend": False,
@@ -127,7 +133,20 @@ def test_defaults_arrive_also_below_parents_that_were_left_out(cluster: Cluster)
         },
         "tolerances": {"position": "0", "orderGrace": "5s", "confirmations": 2, "balances": []},
         "ignore": [],
-        "remediation": {"mode": "Observe", "pauseAt": "high"},
+        "remediation": {
+            "mode": "Observe",
+            "pauseAt": "high",
+            "dryRun": False,
+            "repairBotState": True,
+            "unexpectedOrders": "Never",
+            "unexpectedPositions": "Never",
+            "orderIdPrefixes": [],
+            "flattenBy": "Limit",
+            "maxSlippage": "0.005",
+            "planExpiry": "15m",
+            "limits": {"actionsPerHour": 10},
+            "thresholds": [],
+        },
         "evidence": False,
     }
 
@@ -172,7 +191,7 @@ def test_columns_show_the_state_at_a_glance(cluster: Cluster) -> None:
     head, row = cluster.kubectl("get", "ta", "columns").splitlines()
     assert head.split() == ["NAME", "EXCHANGE", "READY", "SYNC", "FINDINGS", "PAUSED", "BY", "AGE"]
     assert row.split()[:-1] == ["columns", "binanceusdm", "True", "OutOfSync", "3", "true", "User,Policy"]
-    wide_head, wide_row = cluster.kubectl("get", "trading", "columns", "-o", "wide").splitlines()
+    wide_head, wide_row = cluster.kubectl("get", "ta", "columns", "-o", "wide").splitlines()
     assert wide_head.endswith("MESSAGE")
     assert "LAST REPORT" in wide_head
     assert "reads the account and the bot" in wide_row
@@ -268,7 +287,7 @@ def test_explain_says_what_a_field_is_for(cluster: Cluster) -> None:
 def test_an_edit_elsewhere_survives_a_rule_that_became_stricter(cluster: Cluster) -> None:
     """Ratcheting, on a copy of the CRD: what an older one let in may stay while other fields change."""
     group = "older.accountsync.dev"
-    strict = trading_account_crd()
+    strict = definition(ACCOUNTS)
     strict["metadata"]["name"] = f"tradingaccounts.{group}"
     strict["spec"]["group"] = group
     strict["spec"]["names"] |= {"shortNames": [], "categories": []}

@@ -2,7 +2,8 @@
 
 Caps of text count UTF-8 bytes; the models of the status clip to them. Caps of lists are for the writer, who knows
 what to leave out, and the models refuse a list that is longer. All caps reached at once would be too much: the writer
-then lists fewer findings (`STATUS_BYTES`). Counts stay exact where lists are cut.
+then lists fewer findings (`STATUS_BYTES`). Counts stay exact where lists are cut. Of a plan, no id or symbol is ever
+cut, since it says what is done: one that is too long is refused.
 """
 
 import hashlib
@@ -32,6 +33,16 @@ WHO_CAP = 32
 WHAT_CAP = 24
 WHY_CAP = 120
 TOKEN_CAP = 48
+HOLDER_CAP = 128
+
+PLAN_ACTIONS_CAP = 50
+PLAN_REPAIRS_CAP = 100
+PLAN_FINDINGS_CAP = 50
+FINDING_KEY_CAP = 128
+ORDER_ID_CAP = 128
+REPAIR_VALUE_CAP = 160
+PLAN_TEXT_CAP = 512
+INTENT_MESSAGE_CAP = 200
 
 _ELLIPSIS = "…"
 _HASHED = "sha256:"

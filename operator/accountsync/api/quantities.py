@@ -19,6 +19,10 @@ DURATION_EXPECTED = "expected a duration such as 500ms, 15s, 5m or 1h30m"
 
 DECIMAL_PATTERN = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 SIGNED_DECIMAL_PATTERN = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"
+EXACT_PATTERN = r"^[0-9]{1,41}(\.[0-9]{1,104})?$"
+SIGNED_EXACT_PATTERN = r"^-?[0-9]{1,41}(\.[0-9]{1,104})?$"
+EXACT_LENGTH = 147
+"""No number that an adapter lets through is longer."""
 DECIMAL_EXPECTED = 'expected a decimal number of zero or more in quotes, such as "0" or "0.01", without exponent'
 
 _MS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
@@ -66,6 +70,22 @@ class Duration(str):
 def is_duration(cel: str) -> str:
     """CEL: the text `cel` can be given to duration()."""
     return f"{cel}.matches({cel_text(DURATION_PATTERN)})"
+
+
+_MORE_THAN_ZERO = "expected a duration of more than 0s"
+
+
+def _longer(value: Duration) -> Duration:
+    if value.seconds <= 0:
+        raise ValueError(_MORE_THAN_ZERO)
+    return value
+
+
+PositiveDuration = Annotated[
+    Duration,
+    AfterValidator(_longer),
+    Rule(rule=f"!{is_duration('self')} || duration(self) > duration('0s')", message=_MORE_THAN_ZERO),
+]
 
 
 def _decimal(pattern: str, expected: str) -> BeforeValidator:
@@ -117,6 +137,20 @@ Amount = Annotated[
 ]
 """A decimal of zero or more that a person writes."""
 
+_POSITIVE_AMOUNT = 'expected a decimal number of more than zero in quotes, such as "10000"'
+
+
+def _more_than_zero(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise ValueError(_POSITIVE_AMOUNT)
+    return value
+
+
+PositiveAmount = Annotated[
+    Amount, AfterValidator(_more_than_zero), Rule(rule="self.matches('[1-9]')", message=_POSITIVE_AMOUNT)
+]
+"""A decimal of more than zero that a person writes."""
+
 Money = Annotated[
     Decimal,
     _decimal(SIGNED_DECIMAL_PATTERN, "expected a decimal number in a text, without exponent"),
@@ -124,6 +158,22 @@ Money = Annotated[
     _decimal_schema(SIGNED_DECIMAL_PATTERN, MONEY_LENGTH),
 ]
 """A value in the quote currency that the operator writes into a status."""
+
+Exact = Annotated[
+    Decimal,
+    _decimal(EXACT_PATTERN, "expected a decimal number of zero or more in a text, without exponent"),
+    PlainSerializer(plain, return_type=str),
+    _decimal_schema(EXACT_PATTERN, EXACT_LENGTH),
+]
+"""A decimal of zero or more that the operator writes to the last digit."""
+
+SignedExact = Annotated[
+    Decimal,
+    _decimal(SIGNED_EXACT_PATTERN, "expected a decimal number in a text, without exponent"),
+    PlainSerializer(plain, return_type=str),
+    _decimal_schema(SIGNED_EXACT_PATTERN, EXACT_LENGTH),
+]
+"""A decimal that the operator writes to the last digit."""
 
 
 def _utc_seconds(moment: datetime) -> datetime:

@@ -10,22 +10,14 @@ from pydantic.functional_validators import AfterValidator
 
 from accountsync.api.markers import ATOMIC_LIST, DEFAULT_EMPTY, INT32, SET, Matches, Rule, map_by
 from accountsync.api.parts import FieldRuleError, Part
-from accountsync.api.quantities import Amount, Duration, Time, is_duration
+from accountsync.api.quantities import Amount, Duration, PositiveAmount, PositiveDuration, Time, is_duration
+from accountsync.api.remediation import Remediation
 from accountsync.api.texts import PORT_MAX, AbsoluteUrl, ObjectName, Origin, ServiceName, SharedName
 from accountsync.domain.catalogue import Rule as RuleName
-from accountsync.domain.policy import Mode, PauseLevel
+from accountsync.domain.policy import PauseLevel, UnexpectedOrders
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds; without `spec.timeout`, a cycle has this long or two thirds of the interval, whichever is shorter."""
-
-
-class PauseAt(StrEnum):
-    """The mildest finding that stops the bot."""
-
-    CRITICAL = "critical"
-    HIGH = "high"
-    MEDIUM = "medium"
-    NEVER = "never"
 
 
 class Scheme(StrEnum):
@@ -80,12 +72,46 @@ class Credential(Part):
     """The Secret."""
 
 
+class ExcessRights(StrEnum):
+    """What becomes of an account whose read key may do more than read."""
+
+    WARN = "Warn"
+    REFUSE = "Refuse"
+
+
+_KEYS_APART = (
+    "expected another Secret than that of credentials.read: a key that reads all day must not be one that trades"
+)
+
+
 class Credentials(Part):
     """The keys of the exchange account."""
+
+    crd_rules = (
+        Rule(
+            rule="!has(self.trade) || self.trade.secretRef.name != self.read.secretRef.name",
+            message=_KEYS_APART,
+            field=".trade.secretRef.name",
+        ),
+    )
 
     read: Credential
     """A key that may read and nothing else, in a Secret labelled accountsync.dev/use: exchange-read. Its entries are
     what the exchange asks for: apiKey, secret, sometimes password or uid."""
+
+    trade: Credential | None = None
+    """A key that may trade, and not withdraw, in a Secret labelled accountsync.dev/use: exchange-trade. It is read at
+    the moment of an action, and dropped after it. Needed where remediation acts on the exchange."""
+
+    excess_rights: ExcessRights = ExcessRights.WARN
+    """What happens if the exchange says that the read key may trade or withdraw. Warn: a condition tells. Refuse: the
+    account is not read with it."""
+
+    @model_validator(mode="after")
+    def _keys_apart(self) -> Self:
+        if self.trade is not None and self.trade.secret_ref.name == self.read.secret_ref.name:
+            raise FieldRuleError(f"trade.secretRef.name: {_KEYS_APART}")
+        return self
 
 
 class ConfigMapState(Part):
@@ -141,6 +167,17 @@ class HttpState(Part):
     secret_ref: SecretRef | None = None
     """What the bot asks for before it answers, in a Secret labelled accountsync.dev/use: bot."""
 
+    repair_path: Annotated[
+        str,
+        Field(max_length=256),
+        Matches(
+            r"^(/[!-\x22$-~]*)?$",
+            "expected a path that begins with '/', without spaces, e.g. /repair; leave it empty if the bot takes none",
+        ),
+    ] = ""
+    """Path at the same address under which the bot takes repairs of its state by POST. Empty: it takes none, and its
+    belief is left as it is."""
+
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.service is None) == (self.url is None):
@@ -169,22 +206,6 @@ class StateSource(Part):
         if (self.config_map is None) == (self.http is None):
             raise ValueError(self.crd_rules[0].message)
         return self
-
-
-_MORE_THAN_ZERO = "expected a duration of more than 0s"
-
-
-def _positive(value: Duration) -> Duration:
-    if value.seconds <= 0:
-        raise ValueError(_MORE_THAN_ZERO)
-    return value
-
-
-PositiveDuration = Annotated[
-    Duration,
-    AfterValidator(_positive),
-    Rule(rule=f"!{is_duration('self')} || duration(self) > duration('0s')", message=_MORE_THAN_ZERO),
-]
 
 
 class Bot(Part):
@@ -254,16 +275,6 @@ class Ignore(Part):
     """Why it is accepted, for the people who find it here."""
 
 
-class Remediation(Part):
-    """What the operator may do about a difference."""
-
-    mode: Mode = Mode.OBSERVE
-    """Observe tells, and stops nothing. Pause also stops the bot."""
-
-    pause_at: PauseAt = PauseAt.HIGH
-    """The mildest severity of a confirmed finding that stops the bot in mode Pause."""
-
-
 _MORE_THAN_NOTHING = 'expected a decimal number of more than zero in quotes, such as "1000"; leave it out for never'
 
 
@@ -281,20 +292,6 @@ class Alerts(Part):
     ) = None
     """The alert MismatchNotionalHigh fires while confirmed findings put more than this at risk, in the quote currency.
     Left out: never."""
-
-
-_POSITIVE_AMOUNT = 'expected a decimal number of more than zero in quotes, such as "10000"'
-
-
-def _more_than_zero(value: Decimal) -> Decimal:
-    if value <= 0:
-        raise ValueError(_POSITIVE_AMOUNT)
-    return value
-
-
-PositiveAmount = Annotated[
-    Amount, AfterValidator(_more_than_zero), Rule(rule="self.matches('[1-9]')", message=_POSITIVE_AMOUNT)
-]
 
 
 class AutoResume(Part):
@@ -370,6 +367,17 @@ _PREFIX_WHERE_SHARED = (
 )
 
 
+_ORDERS, _POSITIONS = "self.remediation.unexpectedOrders", "self.remediation.unexpectedPositions"
+_TRADE_KEY = (
+    "add credentials.trade.secretRef.name, a Secret with a key that may trade: in mode Enforce, "
+    "remediation.unexpectedOrders or unexpectedPositions asks for actions on the exchange"
+)
+_PREFIX_WHERE_CANCELLED = (
+    "expected the beginning of the bot's client order ids, since remediation.unexpectedOrders cancels orders of the "
+    "bot's and of nobody else: without it nobody can tell which these are"
+)
+
+
 class TradingAccountSpec(Part):
     """What is watched, how often, and what may be done about a difference."""
 
@@ -391,6 +399,17 @@ class TradingAccountSpec(Part):
             rule=f"!has({_SHARED}) || {_SHARED} == '' || self.bot.orderIdPrefix != ''",
             message=_PREFIX_WHERE_SHARED,
             field=".bot.orderIdPrefix",
+        ),
+        Rule(
+            rule=f"{_ORDERS} == 'Never' || self.bot.orderIdPrefix != ''",
+            message=_PREFIX_WHERE_CANCELLED,
+            field=".bot.orderIdPrefix",
+        ),
+        Rule(
+            rule="self.remediation.mode != 'Enforce' || has(self.credentials.trade) || "
+            f"({_ORDERS} == 'Never' && {_POSITIONS} == 'Never')",
+            message=_TRADE_KEY,
+            field=".credentials.trade",
         ),
     )
 
@@ -457,6 +476,14 @@ class TradingAccountSpec(Part):
     def _prefix_where_shared(self) -> Self:
         if self.exchange.shared_account and not self.bot.order_id_prefix:
             raise FieldRuleError(f"bot.orderIdPrefix: {_PREFIX_WHERE_SHARED}")
+        return self
+
+    @model_validator(mode="after")
+    def _fit_to_act(self) -> Self:
+        if self.remediation.unexpected_orders is not UnexpectedOrders.NEVER and not self.bot.order_id_prefix:
+            raise FieldRuleError(f"bot.orderIdPrefix: {_PREFIX_WHERE_CANCELLED}")
+        if self.remediation.acts and self.credentials.trade is None:
+            raise FieldRuleError(f"credentials.trade: {_TRADE_KEY}")
         return self
 
     @property

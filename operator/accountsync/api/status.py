@@ -20,6 +20,7 @@ from accountsync.api.caps import (
     HISTORY_CAP,
     HOLD_KEYS_CAP,
     HOLD_MESSAGE_CAP,
+    HOLDER_CAP,
     HOLDS_CAP,
     ID_CAP,
     KEY_CAP,
@@ -253,6 +254,16 @@ class Condition(StatusPart):
     """When the status last changed."""
 
 
+class Owner(StatusPart):
+    """The replica that alone may act on the account."""
+
+    holder: Annotated[str, Field(min_length=1), Token(HOLDER_CAP)]
+    """Which replica: the name of its Lease without what all of them begin with."""
+
+    epoch: Annotated[int, Field(ge=0), INT64]
+    """How many times the account has changed hands."""
+
+
 _NEVER_FORGOTTEN = frozenset({"holds", "paused"})
 
 
@@ -282,6 +293,9 @@ class TradingAccountStatus(StatusPart):
 
     sync: Annotated[str, OneOf(Sync)] | None = None
     """Whether exchange and bot agree."""
+
+    owner: Annotated[Owner, ATOMIC_MAP] | None = None
+    """The replica that alone may act on the account; an action of an earlier owner is refused."""
 
     last_report_time: Time | None = None
     """When this status was last written, on a change and as a heartbeat."""

@@ -1,6 +1,7 @@
-"""`TradingAccount` of accountsync.dev/v1alpha1: the models, and the source of its CustomResourceDefinition.
+"""accountsync.dev/v1alpha1: the models, and the source of the CustomResourceDefinitions.
 
-In:  an object of the API server. Out: `TradingAccount`, or `ConfigurationError` that says which field to change.
+In:  an object of the API server. Out: `TradingAccount` or `RemediationPlan`, or `ConfigurationError` that says which
+field to change.
 
 The API server checks first, by the schema and the CEL rules that stand beside each field. The same is checked here,
 because an object that an older CRD let in is still stored. Descriptions are what `kubectl explain` shows.
@@ -14,7 +15,16 @@ from pydantic.functional_validators import BeforeValidator
 from pydantic_core import ErrorDetails
 
 from accountsync.api.parts import FieldRuleError, Part
+from accountsync.api.plan import (
+    PlanIntent,
+    PlannedAccount,
+    PlannedAction,
+    PlannedRepair,
+    RemediationPlanSpec,
+    RemediationPlanStatus,
+)
 from accountsync.api.quantities import Duration, Time
+from accountsync.api.remediation import Limits, PauseAt, Remediation, Threshold
 from accountsync.api.spec import (
     Alerts,
     AutoResume,
@@ -23,10 +33,9 @@ from accountsync.api.spec import (
     ConfigMapState,
     Credential,
     Credentials,
+    ExcessRights,
     Exchange,
     HttpState,
-    PauseAt,
-    Remediation,
     Scheme,
     SecretRef,
     ServiceAddress,
@@ -44,6 +53,7 @@ from accountsync.api.status import (
     FindingState,
     Hold,
     HoldSource,
+    Owner,
     Severity,
     SnapshotSummary,
     Sync,
@@ -53,13 +63,15 @@ from accountsync.api.status import (
     Watermarks,
     readable,
 )
-from accountsync.domain.policy import Mode, PauseLevel
+from accountsync.domain.policy import FlattenBy, Mode, PauseLevel, UnexpectedOrders, UnexpectedPositions
 from accountsync.errors import ConfigurationError, Reason
 
 __all__ = [
     "API_VERSION",
     "GROUP",
     "KIND",
+    "PLAN_KIND",
+    "PLAN_PLURAL",
     "PLURAL",
     "VERSION",
     "Acknowledged",
@@ -73,18 +85,29 @@ __all__ = [
     "Credential",
     "Credentials",
     "Duration",
+    "ExcessRights",
     "Exchange",
     "Finding",
     "FindingState",
     "Findings",
+    "FlattenBy",
     "Hold",
     "HoldSource",
     "HttpState",
+    "Limits",
     "Metadata",
     "Mode",
+    "Owner",
     "PauseAt",
     "PauseLevel",
+    "PlanIntent",
+    "PlannedAccount",
+    "PlannedAction",
+    "PlannedRepair",
     "Remediation",
+    "RemediationPlan",
+    "RemediationPlanSpec",
+    "RemediationPlanStatus",
     "Scheme",
     "SecretRef",
     "ServiceAddress",
@@ -92,14 +115,18 @@ __all__ = [
     "SnapshotSummary",
     "StateSource",
     "Sync",
+    "Threshold",
     "Tolerances",
     "TradingAccount",
     "TradingAccountSpec",
     "TradingAccountStatus",
     "Transition",
+    "UnexpectedOrders",
+    "UnexpectedPositions",
     "Watchdog",
     "WatchdogMemory",
     "Watermarks",
+    "parse_plan_spec",
     "parse_status",
 ]
 
@@ -108,6 +135,8 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "TradingAccount"
 PLURAL = "tradingaccounts"
+PLAN_KIND = "RemediationPlan"
+PLAN_PLURAL = "remediationplans"
 
 
 class Metadata(Part):
@@ -158,12 +187,39 @@ class TradingAccount(Part):
             raise _configuration_error(error, ()) from None
 
 
+class RemediationPlan(Part):
+    """What is to be done about an account's findings. It goes on alone, or once a person sets spec.approved."""
+
+    metadata: Metadata
+    spec: RemediationPlanSpec
+    """What is to be done. Only approved can be changed, and only to true."""
+
+    status: RemediationPlanStatus = Field(default_factory=RemediationPlanStatus)
+    """What became of it."""
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read an object of the API server. Raises ConfigurationError: what can't be read is not guessed at."""
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            raise _configuration_error(error, ()) from None
+
+
 def parse_status(body: Mapping[str, Any]) -> TradingAccountStatus:
     """Read only the status of an object, e.g. of one whose spec is not valid. Raises ConfigurationError."""
     try:
         return TradingAccountStatus.model_validate(readable(body.get("status") or {}))
     except ValidationError as error:
         raise _configuration_error(error, ("status",)) from None
+
+
+def parse_plan_spec(spec: Mapping[str, Any]) -> RemediationPlanSpec:
+    """Read the spec of a plan that is yet to be stored. Raises ConfigurationError where it would be refused."""
+    try:
+        return RemediationPlanSpec.model_validate(spec)
+    except ValidationError as error:
+        raise _configuration_error(error, ("spec",)) from None
 
 
 def _configuration_error(error: ValidationError, root: tuple[str, ...]) -> ConfigurationError:

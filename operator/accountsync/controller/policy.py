@@ -3,7 +3,7 @@
 from accountsync.api import v1alpha1 as api
 from accountsync.controller.status import milliseconds
 from accountsync.domain.catalogue import Severity
-from accountsync.domain.policy import AutoResume, Ignore, Policy, Watchdog
+from accountsync.domain.policy import AutoResume, Ignore, Limits, Policy, Remedies, Threshold, Watchdog
 
 
 def policy_of(spec: api.TradingAccountSpec) -> Policy:
@@ -23,6 +23,23 @@ def policy_of(spec: api.TradingAccountSpec) -> Policy:
         belief_stale_after_ms=spec.bot.stale_after.milliseconds,
         ignores=tuple(Ignore(row.rule, milliseconds(row.until), row.symbol, row.id) for row in spec.ignore),
         watchdog=watchdog_of(spec),
+        remedies=remedies_of(spec.remediation),
+    )
+
+
+def remedies_of(asked: api.Remediation) -> Remedies:
+    """What may be done about a finding beyond stopping the bot."""
+    return Remedies(
+        dry_run=asked.dry_run,
+        repair=asked.repair_bot_state,
+        orders=asked.unexpected_orders,
+        positions=asked.unexpected_positions,
+        prefixes=asked.order_id_prefixes,
+        flatten_by=asked.flatten_by,
+        max_slippage=asked.max_slippage,
+        limits=Limits(asked.limits.actions_per_hour, asked.limits.notional_per_action, asked.limits.notional_per_hour),
+        thresholds={row.rule: Threshold(row.count, row.notional, row.age.seconds) for row in asked.thresholds},
+        expires_after=asked.plan_expiry.seconds,
     )
 
 
