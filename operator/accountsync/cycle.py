@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from accountsync.domain.account import AccountSnapshot, OrderStatus, Part
 from accountsync.domain.confirm import Moment, Outcome, Tracks, confirm
+from accountsync.domain.course import Course
 from accountsync.domain.decide import Acknowledged, Decision, Situation, Wishes, decide
 from accountsync.domain.detect import Background, Evidence, regression
 from accountsync.domain.expected import FUTURE_ALLOWANCE_MS, BeliefMemory, Doubt, ExpectedState, accept
@@ -43,6 +44,7 @@ from accountsync.ports import BotState, Clock, Exchange
 INSIST_AFTER = 5
 """Readings in a row in which a symbol changed while it was read; then its orders are asked for by id."""
 
+NO_COURSE = Course()
 DOUBTS = {
     "not_ready": Reason.BOT_NOT_READY,
     "stale": Reason.STATE_STALE,
@@ -56,13 +58,13 @@ DOUBTS = {
 class State:
     """All that is remembered of an account between cycles.
 
-    `timestamp`: of the newest snapshot accepted, exchange ms. `good_at`: monotonic seconds of it. `judged_at`: of the
-    last complete cycle. `updates`: each object listed → the latest update time seen of it. `gone`: each position that
-    is no longer listed → the time of the snapshot that first lacked it. `unsettled`: symbol → for how many readings in
-    a row it changed while it was read. `believed`: the belief that counted last, in unified symbols; None: Unknown.
-    `past`: those that counted, from the newest one that is the grace old on.
-    `wallets`: the balances of the readings of the last grace, and of the one before. `marks`: those of the last minute,
-    and the last known ones of symbols in which something differs.
+    `timestamp`: of the newest snapshot accepted, exchange ms, and `timestamp_at`: monotonic seconds of when it had been
+    read. `good_at`: the same of the newest whole one. `judged_at`: of the last complete cycle. `updates`: each object
+    listed → the latest update time seen of it. `gone`: each position that is no longer listed → the time of the
+    snapshot that first lacked it. `unsettled`: symbol → for how many readings in a row it changed while it was read.
+    `believed`: the belief that counted last, in unified symbols; None: Unknown. `past`: those that counted, from the
+    newest one that is the grace old on. `wallets`: the balances of the readings of the last grace, and of the one
+    before. `marks`: those of the last minute, and the last known ones of symbols in which something differs.
     """
 
     tracks: Tracks = field(default_factory=dict)
@@ -82,6 +84,7 @@ class State:
     marks: Marks = field(default_factory=dict)
     snapshot: AccountSnapshot | None = None
     timestamp: int | None = None
+    timestamp_at: float | None = None
     good_at: float | None = None
     judged_at: float | None = None
     created: bool = False
@@ -118,13 +121,16 @@ async def run(
     *,
     since: float,
     sharing: Sharing = ALONE,
+    course: Course = NO_COURSE,
 ) -> Cycle:
     """One cycle.
 
     `since`: monotonic seconds from which the account is aged: of its creation, the last good snapshot of
-    another process, or the end of a suspension. `sharing`: the other bots on the exchange account.
+    another process, or the end of a suspension. `sharing`: the other bots on the exchange account. `course`: how far
+    its remediation is.
     """
     deadline = asyncio.get_running_loop().time() + policy.timeout
+    began = clock.monotonic()
     snapshot, taken, belief = await read_both(exchange, bot, policy, deadline, clock)
     now_ms, monotonic = clock.now_ms(), clock.monotonic()
     sides = _accepted(_Sides.of(snapshot, belief, state.belief, policy), exchange, sharing, now_ms)
@@ -147,6 +153,8 @@ async def run(
         else:
             good = True
             newer = (state.timestamp is None or seen.timestamp > state.timestamp) and not seen.missing
+            if state.timestamp_at is None or seen.timestamp != state.timestamp:
+                state = replace(state, timestamp_at=began + taken / 1000)
             judged = await _judge(sides, state, sharing, moment, exchange, deadline)
         detection = judged.detection.ignoring(sides.policy.ignores, now_ms)
         outcome = confirm(
@@ -169,6 +177,8 @@ async def run(
         created=state.created,
         booted=booted,
         stale_for=_stale_for(state, policy, monotonic, since),
+        course=course.heard(),
+        refused=frozenset(course.refused),
     )
     decision, state = _decided(state, policy, wishes, situation, clock)
     whole = complete and situation.whole
@@ -314,14 +324,15 @@ def _with_fills_dealt_with(state: State, detection: Detection, tracks: Tracks) -
     if state.fills is None:
         return state
     confirmed = {key for key, track in tracks.items() if track.confirmed}
-    done = detection.explained | accepted(state.fills, confirmed, detection)
-    return replace(state, fills=state.fills.without(done))
+    told = accepted(state.fills, confirmed, detection)
+    fills = state.fills.without(detection.explained | told, foreign=detection.given_up | told)
+    return replace(state, fills=fills)
 
 
-def idle(state: State, policy: Policy, wishes: Wishes, clock: Clock) -> Cycle:
+def idle(state: State, policy: Policy, wishes: Wishes, clock: Clock, course: Course = NO_COURSE) -> Cycle:
     """A cycle that observes nothing: it only follows what people asked for through the resource."""
     outcome = Outcome(state.tracks, (), (), ())
-    situation = Situation(created=state.created, idle=True)
+    situation = Situation(created=state.created, idle=True, course=course.heard(), refused=frozenset(course.refused))
     decision, state = _decided(state, policy, wishes, situation, clock)
     return Cycle(state, decision, outcome)
 

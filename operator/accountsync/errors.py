@@ -35,6 +35,7 @@ class Reason(StrEnum):
     SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
     CREDENTIALS_REJECTED = "CredentialsRejected"
+    EXCESS_RIGHTS = "ExcessRights"
     # the exchange
     EXCHANGE_UNREACHABLE = "ExchangeUnreachable"
     EXCHANGE_TIMEOUT = "ExchangeTimeout"
@@ -76,6 +77,7 @@ CREDENTIAL_REASONS = frozenset(
         Reason.SECRET_KEY_MISSING,
         Reason.SECRET_FORBIDDEN,
         Reason.CREDENTIALS_REJECTED,
+        Reason.EXCESS_RIGHTS,
     }
 )
 
@@ -135,11 +137,7 @@ class PlansError(Exception):
 
 
 class PlansUnavailable(PlansError):  # noqa: N818
-    """The API server did not answer, or would not. `forbidden`: it would not."""
-
-    def __init__(self, message: str, *, forbidden: bool = False) -> None:
-        super().__init__(message)
-        self.forbidden = forbidden
+    """The API server did not answer, or would not, or something stored can't be read."""
 
 
 class PlanChanged(PlansError):  # noqa: N818

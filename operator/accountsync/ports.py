@@ -109,12 +109,16 @@ class NewOrder:
 class Trading(Protocol):
     """One account on one exchange, with the key that may trade: made for what was approved, and closed after it.
 
-    Both methods raise `NotSent` (nothing left), `Refused` (the exchange said no: nothing happened) or
+    `cancel` and `place` raise `NotSent` (nothing left), `Refused` (the exchange said no: nothing happened) or
     `OutcomeUnknown`. They never try a second time.
     """
 
     expires_requests: bool
     """Whether the exchange refuses a request whose time has passed; else nothing goes on alone."""
+
+    async def held(self, symbol: str, leg: PositionSide) -> Decimal:
+        """The quantity of a leg as this key sees it, signed on NET; 0: there is none. Raises `NotSent`."""
+        ...
 
     async def cancel(self, *, symbol: str, order_id: str, conditional: bool, stamp: Stamp) -> None:
         """Cancel one order by the exchange's id."""

@@ -12,15 +12,18 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 from tests.support.fakes import BTC, FakeBot, FakeExchange, ManualClock, truth
+from tests.support.owning import sole_owner
 
 from accountsync.api import v1alpha1 as api
-from accountsync.controller.account import AccountLoop, Tools
+from accountsync.controller.account import AccountLoop
+from accountsync.controller.approvals import Approvals
 from accountsync.controller.events import Events
 from accountsync.controller.kube import Kube
 from accountsync.controller.rights import Rights
 from accountsync.controller.settings import Settings
 from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides
+from accountsync.controller.tools import Tools
 from accountsync.cycle import Cycle, State, run
 from accountsync.domain.decide import Wishes
 from accountsync.domain.policy import Policy
@@ -280,6 +283,9 @@ class OneAccount:
     async def of(self, _account: api.TradingAccount) -> tuple[FakeExchange, FakeBot]:
         return self.exchange, FakeBot(truth(self.exchange, self.clock.now_ms()))
 
+    def repairs(self, *_: object) -> None:
+        return None
+
     def forget(self, _uid: str) -> None:
         pass
 
@@ -306,10 +312,11 @@ async def test_a_loop_leaves_evidence_where_it_is_asked_for(
         metrics=metrics,
         shares=Shares(clock),
         clock=clock,
+        approvals=Approvals(kube, clock),
         slots=asyncio.Semaphore(1),
         evidence=recorder,
     )
-    loop = AccountLoop(body, tools, fresh=True)
+    loop = AccountLoop(body, tools, sole_owner(body), fresh=True)
     running = asyncio.create_task(loop.run())
     labels = {"namespace": "trading", "account": "grid"}
     await until(lambda: metrics.registry.get_sample_value("grinder_reconcile_runs_total", labels))

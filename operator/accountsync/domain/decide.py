@@ -9,7 +9,7 @@ resume speaks of the one hold whose digest it quotes, and acknowledges what that
 Watchdog from being raised over that again, and lifts no other hold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -40,6 +40,7 @@ class Situation:
 
     `complete`: both sides were known, the exchange's anew, and judged. `whole`: and nothing of them was left Unknown.
     `stale_for`: seconds without a good snapshot, where that is over the limit. `idle`: nothing was to be read.
+    `course`: what the remediation tells the holds, and `refused`: keys of the findings that it may not act on.
     """
 
     complete: bool = False
@@ -48,6 +49,8 @@ class Situation:
     booted: bool = False
     stale_for: float | None = None
     idle: bool = False
+    course: Mapping[Signal, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ def decide(
     vigil: Vigil | None = None,
 ) -> Decision:
     """Follow the findings and the people, by the table of holds."""
-    case = _Case({fingerprint(key): track for key, track in tracks.items()}, dict(acknowledged), policy)
+    refused = {fingerprint(key) for key in situation.refused}
+    case = _Case({fingerprint(key): track for key, track in tracks.items()}, dict(acknowledged), policy, refused)
     signals: dict[Signal, str] = {}
     refusal = ""
     if wishes.resume:
@@ -95,6 +99,9 @@ def decide(
     if policy.watchdog and vigil.may_resume(policy.watchdog.auto_resume, monotonic):
         signals[Signal.RECOVERED] = f"{vigil.clean} clean cycles in a row, and the pauses have passed"
     signals |= _heard_of_the_cycle(situation, case, policy) | _heard_of_people(wishes)
+    signals = {**situation.course, **signals}
+    if refused and all(key not in case.tracks or case.accepted(key) for key in refused):
+        signals.pop(Signal.REFUSED_TO_ACT, None)
     keys = {Source.POLICY: set(unseen), Source.WATCHDOG: set(doubted)}
     after, transitions = step(holds, signals, policy.mode, now_ms=now_ms, keys=keys)
     for transition in transitions:
@@ -107,9 +114,7 @@ def decide(
 def _heard_of_the_cycle(situation: Situation, case: "_Case", policy: Policy) -> dict[Signal, str]:
     signals: dict[Signal, str] = {}
     if situation.complete:
-        waiting = any(
-            policy.pauses(track.finding.severity) and not case.accepted(key) for key, track in case.tracks.items()
-        )
+        waiting = any(case.pauses(key) and not case.accepted(key) for key in case.tracks)
         if not waiting and (situation.whole or policy.pause_at is None):
             signals[Signal.CLEAN] = "a complete cycle found nothing to pause for"
         signals[Signal.JUDGED] = "a complete cycle judged the account"
@@ -131,8 +136,11 @@ def _heard_of_people(wishes: Wishes) -> dict[Signal, str]:
 class _Case:
     """The differences by fingerprint, and which of them people accepted: those that are gone are forgotten."""
 
-    def __init__(self, tracks: Mapping[str, Track], acknowledged: dict[str, Decimal], policy: Policy) -> None:
+    def __init__(
+        self, tracks: Mapping[str, Track], acknowledged: dict[str, Decimal], policy: Policy, refused: Collection[str]
+    ) -> None:
         self.tracks = tracks
+        self._refused = refused
         self.acknowledged = {key: notional for key, notional in acknowledged.items() if key in tracks}
         self._policy = policy
 
@@ -140,10 +148,14 @@ class _Case:
         """The confirmed differences that a hold of `source` is for."""
         confirmed = {key: track for key, track in self.tracks.items() if track.confirmed}
         if source is Source.POLICY:
-            return {key: track for key, track in confirmed.items() if self._policy.pauses(track.finding.severity)}
+            return {key: track for key, track in confirmed.items() if self.pauses(key)}
         if source is Source.WATCHDOG:
             return {key: track for key, track in confirmed.items() if valued(track.finding)}
         return {}
+
+    def pauses(self, key: str) -> bool:
+        """Whether this one is to stop the bot for once it is confirmed."""
+        return self._policy.pauses(self.tracks[key].finding.severity) or key in self._refused
 
     def unseen(self, source: Source) -> dict[str, Track]:
         """Those of them that nobody accepted."""

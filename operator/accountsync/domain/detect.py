@@ -104,6 +104,7 @@ def detect(
         ),
         unjudged=unjudged,
         explained=frozenset(draft.explained),
+        given_up=frozenset(draft.given_up),
     )
 
 

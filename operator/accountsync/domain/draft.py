@@ -36,6 +36,7 @@ class Draft:
     unsettled: frozenset[tuple[str, str]] = frozenset()
     questions: list[Question] = field(default_factory=list)
     explained: set[tuple[str, str]] = field(default_factory=set)
+    given_up: set[tuple[str, str]] = field(default_factory=set)
     twins: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     def doubt(self, symbol: str, *ids: str) -> None:

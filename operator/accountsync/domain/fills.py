@@ -20,6 +20,7 @@ from accountsync.domain.catalogue import Rule
 from accountsync.domain.draft import Draft
 from accountsync.domain.expected import ExpectedPosition, ExpectedState
 from accountsync.domain.finding import EXACT, FILLS, Detection, Finding, Question, plain, sanitize
+from accountsync.domain.past import placed
 from accountsync.domain.sharing import names
 
 KEPT = 500
@@ -51,7 +52,8 @@ class FillLog:
     of their fills were told → until which exchange ms they are read again. `seen_to`: time of the last snapshot.
     `tried`: symbol → time of the snapshot behind which its fills were last asked for, told or not.
     `observed`: leg → how it was seen lately, from the newest sight that is the grace old on. `proven`: leg → when it
-    changed and what it is, where the fills since that sight lead there.
+    changed and what it is, where the fills since that sight lead there. `foreign`: those of `recent` that are
+    dealt with, though nobody showed that they were the bot's.
     """
 
     start: int
@@ -66,6 +68,7 @@ class FillLog:
     tried: Mapping[str, int] = field(default_factory=dict)
     observed: Mapping[Leg, tuple[Sight, ...]] = field(default_factory=dict)
     proven: Mapping[Leg, tuple[int, Decimal]] = field(default_factory=dict)
+    foreign: frozenset[FillKey] = frozenset()
 
     @property
     def unfinished(self) -> frozenset[str]:
@@ -111,12 +114,16 @@ class FillLog:
         last = fills[-1].time if fills else 0
         behind = changed > last + SAME_CHANGE_MS and snapshot.timestamp < changed + grace_ms
         dropped = fills[:-KEPT]
+        waiting = {**self.pending, **{(symbol, fill.id): fill for fill in fresh}}
+        pending = _latest(waiting)
+        forgotten = self.foreign.union(waiting.keys() - pending.keys()).difference((symbol, row.id) for row in dropped)
         return replace(
             self,
             read_to={**self.read_to, symbol: max(last, self.read_to.get(symbol, self.start))},
             recent={**self.recent, symbol: fills[-KEPT:]},
             cut={**self.cut, symbol: dropped[-1].time} if dropped else self.cut,
-            pending=_latest({**self.pending, **{(symbol, fill.id): fill for fill in fresh}}),
+            pending=pending,
+            foreign=forgotten,
             unread=self.unread if behind else self.unread - {symbol},
             late=late,
         )
@@ -151,11 +158,12 @@ class FillLog:
                 total = EXACT.add(total, fill.change)
         return total == quantity
 
-    def without(self, keys: AbstractSet[FillKey]) -> "FillLog":
-        """The log with these fills dealt with."""
+    def without(self, keys: AbstractSet[FillKey], foreign: AbstractSet[FillKey] = frozenset()) -> "FillLog":
+        """The log with these fills dealt with; `foreign`: those of them that may not have been the bot's."""
         if keys.isdisjoint(self.pending):
             return self
-        return replace(self, pending={key: fill for key, fill in self.pending.items() if key not in keys})
+        pending = {key: fill for key, fill in self.pending.items() if key not in keys}
+        return replace(self, pending=pending, foreign=self.foreign.union(foreign & self.pending.keys()))
 
     def last(self, symbol: str) -> int | None:
         """When `symbol` was traded last; None: not since the log began."""
@@ -230,11 +238,16 @@ def judge_fills(log: FillLog, expected: ExpectedState | None, draft: Draft) -> N
         name = f"fill:{fill.id}"
         question = Question(fill.symbol, fill.order_id, conditional=False)
         order = log.orders.get((fill.symbol, fill.order_id)) or draft.answers.get(question)
+        names_of_ours = {placed(fill.symbol, fill.order_id), order.client_id if order else ""}
+        if not draft.policy.acted.isdisjoint(names_of_ours):
+            draft.explained.add(key)
+            continue
         if order is None and expected is not None and names(expected, fill.symbol, fill.order_id, ""):
             draft.explained.add(key)
             continue
         if order is None and question in draft.answers and draft.snapshot.timestamp - fill.time > DENIED_FOR_MS:
             draft.explained.add(key)  # nobody can tell any more
+            draft.given_up.add(key)
             continue
         if order is None:
             if question not in draft.answers:

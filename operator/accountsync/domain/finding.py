@@ -112,7 +112,8 @@ class Detection:
 
     `unjudged`: the rules that nothing was held against, because the bot publishes no such section.
     `blind`: the snapshot was refused, so that this pass judged nothing at all. `explained`: fills that need no more
-    judgement, by (symbol, id). `ignored`: findings that people accepted; they are not among `findings`.
+    judgement, by (symbol, id); `given_up`: those of them that nobody will ever tell whose they were. `ignored`:
+    findings that people accepted; they are not among `findings`.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -121,6 +122,7 @@ class Detection:
     unjudged: frozenset[Rule] = frozenset()
     blind: bool = False
     explained: frozenset[tuple[str, str]] = frozenset()
+    given_up: frozenset[tuple[str, str]] = frozenset()
     ignored: tuple[Finding, ...] = ()
 
     def judged(self, finding: Finding) -> bool:

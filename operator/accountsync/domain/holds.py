@@ -51,6 +51,7 @@ class Signal(StrEnum):
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     OUTCOME_KNOWN = "OutcomeKnown"
     OUTCOME_ACCEPTED = "OutcomeAccepted"
+    REFUSED_TO_ACT = "RefusedToAct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Row:
 
 TABLE = (
     Row(Source.USER, (Signal.USER_PAUSED,), (Signal.USER_RESUMED,), in_observe=True),
-    Row(Source.POLICY, (Signal.DRIFT,), by_person=Signal.RESUMED),
+    Row(Source.POLICY, (Signal.REFUSED_TO_ACT, Signal.DRIFT), by_person=Signal.RESUMED),
     Row(Source.WATCHDOG, (Signal.MISMATCH_LARGE,), (Signal.RECOVERED,), by_person=Signal.WATCHDOG_RESUMED),
     Row(Source.ACTION, (Signal.ACTION_STARTED,), (Signal.ACTION_VERIFIED,)),
     Row(

@@ -38,6 +38,8 @@ TABLE = {
 }
 UNSETTLED = frozenset({IntentState.SENDING, IntentState.UNKNOWN})
 """It may have left, and nobody knows what became of it."""
+SETTLED = frozenset({IntentState.DONE, IntentState.REFUSED, IntentState.EXPIRED})
+"""It is known what became of it."""
 MAX_RECV_WINDOW_MS = 5_000
 SETTLE_MS = 2_000
 """An exchange may tell of an order so much later than it took it."""

@@ -10,8 +10,10 @@ from decimal import Decimal
 from accountsync.domain.account import Fill, Order, OrderStatus, Side
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.draft import Book, Draft
+from accountsync.domain.ending import described_end
 from accountsync.domain.expected import ExpectedOrder
 from accountsync.domain.finding import ZERO, Question, plain, question_about, sanitize
+from accountsync.domain.past import cancelled
 
 CHILD_TOLD_WITHIN_MS = 60_000
 """A conditional order that triggered longer ago than this, and names no child, has none."""
@@ -119,26 +121,35 @@ def _judge_absence(
     if _proves_nothing(belief, answer, draft):
         draft.doubt(belief.symbol, name)
         return answer is None or answer.status is OrderStatus.OPEN
-    if answer is None:
-        observed = "unknown to the exchange"
-    else:
-        observed = f"{answer.status}, filled {plain(answer.filled)} of {plain(answer.quantity)}"
+    if not _is_our_doing(belief, answer, draft):
+        _report_missing(belief, answer, draft, fills)
+    return True
+
+
+def _report_missing(belief: ExpectedOrder, answer: Order | None, draft: Draft, fills: Fills) -> None:
     quantity, price = belief.quantity, belief.price
     if answer is not None:
         quantity, price = quantity or answer.quantity, price or answer.price or answer.trigger_price
     draft.add(
         Rule.MISSING_ORDER,
         belief.symbol,
-        name,
+        belief.id or belief.client_id,
         expected="open",
-        observed=observed,
+        observed=described_end(answer),
         quantity=quantity if quantity is None else quantity - (belief.filled or ZERO),
         price=price,
         changed=answer.updated if answer else None,
         client_id=belief.client_id,
         fills=tuple(row.id for row in fills.get(belief.symbol, ()) if answer and row.order_id == answer.id),
     )
-    return True
+
+
+def _is_our_doing(belief: ExpectedOrder, answer: Order | None, draft: Draft) -> bool:
+    """Whether the order is gone because we cancelled it."""
+    if not draft.policy.acted or (answer is not None and answer.status is not OrderStatus.CANCELED):
+        return False
+    refs = [belief.id, f"trigger:{belief.id}"] if answer is None else [answer.ref]
+    return not draft.policy.acted.isdisjoint(cancelled(belief.symbol, ref) for ref in refs)
 
 
 def _proves_nothing(belief: ExpectedOrder, answer: Order | None, draft: Draft) -> bool:
@@ -159,8 +170,8 @@ def _judge_unexpected(order: Order, draft: Draft) -> None:
     policy, sharing = draft.policy, draft.sharing
     if not draft.settled(order.symbol, order.ref, order.client_id):
         return
-    if sharing.owner(order.client_id, policy.order_id_prefix):
-        return  # another bot's, and that bot's to judge
+    if order.client_id in policy.acted or sharing.owner(order.client_id, policy.order_id_prefix):
+        return  # our own, or another bot's, and that bot's to judge
     own = bool(policy.order_id_prefix) and order.client_id.startswith(policy.order_id_prefix)
     if sharing.siblings:
         tracked = sharing.tracked(order.symbol, order.id, order.client_id)
@@ -208,6 +219,8 @@ def _compare_order(belief: ExpectedOrder, order: Order, draft: Draft) -> None:
     current = _current(order, draft)
     if current is None or current.status is not order.status:  # listed, and unknown or over: the list is behind
         draft.doubt(order.symbol, order.ref, belief.id, belief.client_id)
+        return
+    if cancelled(order.symbol, order.ref) in draft.policy.acted:
         return
     differing = [
         (name, believed, actual)

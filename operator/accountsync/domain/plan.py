@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from accountsync.domain.account import PositionSide, Side
-from accountsync.domain.intents import UNSETTLED, Intent, IntentState
+from accountsync.domain.intents import SETTLED, UNSETTLED, Intent, IntentState
 
 
 class ActionKind(StrEnum):
@@ -82,6 +82,15 @@ class Action:
         about = self.order_id or (str(self.leg) if self.leg else "")
         return f"{self.kind}|{self.symbol}|{about}"
 
+    @property
+    def title(self) -> str:
+        """What it does, in a few words."""
+        if self.kind is ActionKind.REPAIR:
+            return f"repair the bot's belief ({len(self.repairs)})"
+        if self.kind is ActionKind.CANCEL:
+            return f"cancel order {self.order_id} of {self.symbol}"
+        return f"flatten {self.symbol} {self.leg}"
+
 
 class Phase(StrEnum):
     """Where a plan stands, for people. All but Pending, Ready, Running and Unknown are final."""
@@ -104,7 +113,7 @@ class Plan:
     """A plan as it is stored. `version`: of the object, for the next write. Times are Unix ms by our clock.
 
     `approval`: why a person must approve it; empty: it goes on alone. `approved`: a person did. `executed`: exchange
-    ms after which a snapshot shows what came of it; None: nothing was sent. `ended`: why it ended before its time.
+    ms after which a snapshot shows what came of it; None: nothing was sent. `intents`: one an action, in their order.
     """
 
     name: str
@@ -136,6 +145,22 @@ class Plan:
         return any(intent.state in UNSETTLED for intent in self.intents)
 
     @property
+    def settled(self) -> bool:
+        """Whether it is known what became of every action."""
+        return all(intent.state in SETTLED for intent in self.intents)
+
+    @property
+    def trades(self) -> bool:
+        """Whether it changes something on the exchange."""
+        return any(action.kind is not ActionKind.REPAIR for action in self.actions)
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence."""
+        more = f", and {len(self.actions) - 3} more" if len(self.actions) > 3 else ""  # noqa: PLR2004
+        return ", ".join(action.title for action in self.actions[:3]) + more
+
+    @property
     def started(self) -> bool:
         """Whether anything was ever on its way."""
         return any(intent.state is not IntentState.PLANNED for intent in self.intents)
@@ -145,13 +170,15 @@ class Plan:
 class Proposal:
     """What would be done now. `approval`: why a person must agree; empty: nobody has to.
 
-    `refusal`: why nothing of it may be done although something should be, for the hold and for people: over a limit,
-    no price. `residue`: what can't be closed because it is below the step, in words.
+    `refusal`: why nothing of it may be done although something should be, for the hold and for people: over a limit, no
+    price; `refused`: keys of the findings that it is about. `residue`: what can't be closed because it is below the
+    step, in words.
     """
 
     actions: tuple[Action, ...] = ()
     approval: str = ""
     refusal: str = ""
+    refused: tuple[str, ...] = ()
     residue: tuple[str, ...] = field(default=())
 
     @property

@@ -127,7 +127,7 @@ class Policy:
     """Spans are seconds, except those ending in `_ms`. `pause_at` None: nothing pauses.
 
     `forgets_after_ms`: the age from which the exchange may deny even an open order; None: it never does. `watchdog`
-    None: it is off.
+    None: it is off. `acted`: what our own plans did (`Past.acted`), which is never a finding.
     """
 
     mode: Mode = Mode.OBSERVE
@@ -145,6 +145,7 @@ class Policy:
     forgets_after_ms: int | None = None
     watchdog: Watchdog | None = None
     remedies: Remedies = field(default_factory=Remedies)
+    acted: frozenset[str] = frozenset()
 
     def pauses(self, severity: Severity) -> bool:
         """Whether a finding of `severity` is one to stop the bot for."""

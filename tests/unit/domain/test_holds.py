@@ -29,6 +29,7 @@ RAISES = {
     (Source.STARTUP, Signal.BOOTED),
     (Source.USER, Signal.USER_PAUSED),
     (Source.POLICY, Signal.DRIFT),
+    (Source.POLICY, Signal.REFUSED_TO_ACT),
     (Source.STALE, Signal.SNAPSHOT_STALE),
     (Source.WATCHDOG, Signal.MISMATCH_LARGE),
     (Source.ACTION, Signal.ACTION_STARTED),
@@ -76,7 +77,7 @@ def test_every_source_has_one_row() -> None:
 @pytest.mark.parametrize(("source", "signal", "mode"), EVERYTHING)
 def test_a_hold_is_raised_by_its_own_signals_only(source: Source, signal: Signal, mode: Mode) -> None:
     after, transitions = signalled({}, signal, mode=mode)
-    expected = (source, signal) in RAISES and (mode is Mode.PAUSE or source is Source.USER)
+    expected = (source, signal) in RAISES and (mode is not Mode.OBSERVE or source is Source.USER)
     assert (source in after) is expected
     assert (Transition(source, raised=True, why=signal, message="why") in transitions) is expected
 
