@@ -21,9 +21,21 @@ from accountsync.domain.account import (
     Side,
 )
 from accountsync.domain.expected import ExpectedBalance, ExpectedOrder, ExpectedPosition, ExpectedState
+from accountsync.domain.intents import Intent
 from accountsync.domain.marks import Mark
-from accountsync.errors import AccountSyncError, ConfigurationError, Reason
-from accountsync.ports import Clock
+from accountsync.domain.plan import Phase, Plan, Repair, RepairKind
+from accountsync.errors import (
+    AccountSyncError,
+    ActionError,
+    ConfigurationError,
+    NotSent,
+    PlanChanged,
+    PlansError,
+    PlansUnavailable,
+    Reason,
+    Refused,
+)
+from accountsync.ports import Clock, NewOrder, Stamp
 
 START_MS: Final = 1_790_000_000_000
 BTC: Final = "BTC/USDT:USDT"
@@ -275,3 +287,221 @@ def tracked(order: Order) -> ExpectedOrder:
         price=order.price,
         status=order.status,
     )
+
+
+@dataclass(slots=True)
+class FakeRepairs:
+    """The write side of `bot`, which refuses what is said of another belief than its own of now.
+
+    Each call takes the next of `script`: an error is raised, after the repair was `applied` where `late`.
+    """
+
+    bot: FakeBot
+    script: deque[ActionError | None] = field(default_factory=deque)
+    late: bool = False
+    applied: dict[str, tuple[Repair, ...]] = field(default_factory=dict)
+
+    async def repair(self, repair_id: str, belief: ExpectedState, repairs: Sequence[Repair]) -> None:
+        trouble = self.script.popleft() if self.script else None
+        if trouble is not None and not self.late:
+            raise trouble
+        if repair_id not in self.applied:
+            own = self.bot.state
+            if (own.as_of, own.boot_id) != (belief.as_of, belief.boot_id):
+                raise Refused("the belief has changed since it was judged", Reason.BOT_REFUSED)
+            self.applied[repair_id] = tuple(repairs)
+            for each in repairs:
+                self.bot.state = put_right(self.bot.state, each)
+            self.bot.state = replace(self.bot.state, as_of=own.as_of + 1)
+        if trouble is not None:
+            raise trouble
+
+
+def put_right(state: ExpectedState, repair: Repair) -> ExpectedState:
+    """The belief after one repair."""
+    match repair.kind:
+        case RepairKind.POSITION:
+            held = ExpectedPosition(repair.symbol, PositionSide(repair.id), Decimal(repair.value))
+            others = (row for row in state.positions or () if (row.symbol, row.side) != (held.symbol, held.side))
+            return replace(state, positions=(*others, held))
+        case RepairKind.BALANCE:
+            kept = (row for row in state.balances or () if row.asset != repair.symbol)
+            return replace(state, balances=(*kept, ExpectedBalance(repair.symbol, Decimal(repair.value))))
+    tracks = state.orders or ()
+    own = next((row for row in tracks if _is_named(row, repair)), ExpectedOrder(repair.symbol))
+    told = replace(
+        own,
+        id=repair.order_id or own.id,
+        client_id=repair.client_id or own.client_id,
+        side=Side(repair.side) if repair.side else own.side,
+        quantity=own.quantity if repair.quantity is None else repair.quantity,
+        filled=own.filled if repair.filled is None else repair.filled,
+        price=own.price if repair.price is None else repair.price,
+        status=OrderStatus(repair.value),
+    )
+    return replace(state, orders=(*(row for row in tracks if row is not own), told))
+
+
+def _is_named(row: ExpectedOrder, repair: Repair) -> bool:
+    """Whether both name the same order, by the exchange's id where both know it."""
+    if row.symbol != repair.symbol:
+        return False
+    if row.id and repair.order_id:
+        return row.id == repair.order_id
+    return bool(row.client_id) and row.client_id == repair.client_id
+
+
+@dataclass(slots=True)
+class FakeTrading:
+    """The key that may trade on `exchange`. What it does is seen there at once.
+
+    Each call takes the next of `script`: a `NotSent` or `Refused` is raised and nothing happens; an `OutcomeUnknown` is
+    raised too, after it happened unless `loses` is set; None lets it pass. `sent`: what came to the exchange, with its
+    stamp. `takes`: how much of an order that closes is filled; None: all of it.
+    """
+
+    exchange: FakeExchange
+    expires_requests: bool = True
+    script: deque[ActionError | None] = field(default_factory=deque)
+    sent: list[tuple[NewOrder | str, Stamp]] = field(default_factory=list)
+    loses: bool = False
+    takes: Decimal | None = None
+    closed: bool = False
+
+    async def cancel(self, *, symbol: str, order_id: str, conditional: bool, stamp: Stamp) -> None:
+        unified = self._listed(symbol)
+        lost = self._arrives(order_id, stamp)
+        order = self.exchange.orders.get((unified, order_id))
+        if order is None or order.conditional is not conditional:
+            raise Refused("no such order is open")
+        if not (lost and self.loses):
+            self.exchange.end(order)
+        if lost:
+            raise lost
+
+    async def place(self, order: NewOrder, stamp: Stamp) -> Order:
+        symbol = self._listed(order.symbol)
+        self._require_sendable(order, symbol)
+        lost = self._arrives(order, stamp)
+        held = self.exchange.positions.get((symbol, order.leg))
+        amount = held.quantity if held else Decimal(0)
+        closable = amount if order.side is (Side.SELL if order.leg is not PositionSide.SHORT else Side.BUY) else -amount
+        if closable <= 0 or (order.leg is not PositionSide.NET and order.quantity > closable):
+            raise Refused("there is nothing left to reduce")
+        if lost and self.loses:
+            raise lost
+        placed = self.exchange.place(
+            symbol, side=order.side, quantity=order.quantity, price=order.price or "0", client_id=order.client_id
+        )
+        filled = min(order.quantity, closable, order.quantity if self.takes is None else self.takes)
+        done = self.exchange.fill(placed, filled, leg=order.leg) if filled else placed
+        if done.status is OrderStatus.OPEN:
+            done = self.exchange.end(done, OrderStatus.EXPIRED)
+        done = replace(
+            done,
+            price=order.price,
+            type="market" if order.price is None else "limit",
+            reduce_only=order.leg is PositionSide.NET,
+        )
+        self.exchange.ended[symbol, done.id] = done
+        if lost:
+            raise lost
+        return done
+
+    async def held(self, symbol: str, leg: PositionSide) -> Decimal:
+        if self.closed:
+            raise NotSent("the trade key was forgotten")
+        row = self.exchange.positions.get((self._listed(symbol), leg))
+        return row.quantity if row else Decimal(0)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _require_sendable(self, order: NewOrder, symbol: str) -> None:
+        step = self.exchange.steps.get(symbol, Decimal("0.001"))
+        adds = {PositionSide.LONG: Side.BUY, PositionSide.SHORT: Side.SELL}.get(order.leg) is order.side
+        if order.quantity <= 0 or order.quantity % step or adds:
+            raise NotSent("this order cannot be sent")
+
+    def _listed(self, symbol: str) -> str:
+        try:
+            return self.exchange.canonical_symbol(symbol)
+        except KeyError:
+            raise NotSent("the exchange does not list it any more", Reason.UNKNOWN_SYMBOL) from None
+
+    def _arrives(self, what: NewOrder | str, stamp: Stamp) -> ActionError | None:
+        """The answer that gets lost, if it does. Raises what keeps it from happening."""
+        step = self.script.popleft() if self.script else None
+        if self.closed:
+            raise NotSent("the trade key was forgotten")
+        if isinstance(step, NotSent):
+            raise step
+        stamp.check()
+        self.sent.append((what, stamp))
+        if self.exchange.clock.now_ms() - stamp.timestamp > stamp.recv_window:
+            raise Refused("it arrived too late", Reason.EXCHANGE_CLOCK_SKEW)
+        if isinstance(step, Refused):
+            raise step
+        return step
+
+
+@dataclass(slots=True)
+class FakePlans:
+    """The stored plans of one account, as an API server keeps them: it dates them, to the second.
+
+    Each call takes the next of `script`: an error is raised, after the call did its work where `late`; None lets it
+    pass. `made`: how many there ever were.
+    """
+
+    clock: Clock
+    stored: dict[str, Plan] = field(default_factory=dict)
+    script: deque[PlansError | None] = field(default_factory=deque)
+    late: bool = False
+    made: int = 0
+    _version: int = 0
+
+    async def all(self) -> tuple[Plan, ...]:
+        trouble = self._trouble()
+        if trouble:
+            raise trouble
+        return tuple(sorted(self.stored.values(), key=lambda plan: (plan.created, plan.name)))
+
+    async def create(self, plan: Plan) -> Plan:
+        trouble = self._trouble()
+        if trouble and not self.late:
+            raise trouble
+        if plan.name not in self.stored:
+            if plan.approved:
+                raise PlansUnavailable("a plan is not born approved")
+            self.made += 1
+            bare = replace(plan, phase=Phase.PENDING, executed=None, message="")
+            dated = replace(bare, created=self.clock.now_ms() // 1000 * 1000)
+            self.put(replace(dated, intents=tuple(Intent() for _ in plan.actions)))
+        if trouble:
+            raise trouble
+        return self.stored[plan.name]
+
+    async def write(self, plan: Plan) -> Plan:
+        trouble = self._trouble()
+        if trouble and not self.late:
+            raise trouble
+        before = self.stored.get(plan.name)
+        if before is None or before.version != plan.version:
+            raise PlanChanged(f"plan {plan.name} changed meanwhile")
+        status = {"phase": plan.phase, "intents": plan.intents, "executed": plan.executed, "message": plan.message}
+        written = self.put(replace(before, **status))  # type: ignore[arg-type]
+        if trouble:
+            raise trouble
+        return written
+
+    async def delete(self, plan: Plan) -> None:
+        self.stored.pop(plan.name, None)
+
+    def put(self, plan: Plan) -> Plan:
+        """Store `plan`, as a person or another process would: its version is a new one."""
+        self._version += 1
+        self.stored[plan.name] = replace(plan, version=str(self._version))
+        return self.stored[plan.name]
+
+    def _trouble(self) -> PlansError | None:
+        return self.script.popleft() if self.script else None

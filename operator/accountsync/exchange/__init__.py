@@ -4,10 +4,12 @@ from accountsync.exchange.budget import WeightBudget
 from accountsync.exchange.ccxt_exchange import CcxtExchange
 from accountsync.exchange.endpoint import EndpointPolicy
 from accountsync.exchange.library import exchange_ids, required_credentials
+from accountsync.exchange.trading import CcxtTrading
 from accountsync.exchange.venue import Venue, Venues
 
 __all__ = [
     "CcxtExchange",
+    "CcxtTrading",
     "EndpointPolicy",
     "Venue",
     "Venues",

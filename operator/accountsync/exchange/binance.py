@@ -15,10 +15,10 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
-from accountsync.domain.account import AccountSnapshot, Fill, Income, Order, Part
+from accountsync.domain.account import AccountSnapshot, Fill, Income, Order, Part, Position
 from accountsync.domain.marks import Mark
 from accountsync.errors import Reason
-from accountsync.exchange import binance_history
+from accountsync.exchange import binance_history, binance_trading
 from accountsync.exchange.binance_rows import (
     disputed,
     read_algo_order,
@@ -33,6 +33,8 @@ from accountsync.exchange.history import DAY_MS, Reserve
 from accountsync.exchange.numbers import malformed, moment, skew
 from accountsync.exchange.unified import Unified
 from accountsync.exchange.unified_rows import changed_since
+from accountsync.exchange.unified_trading import Denial
+from accountsync.ports import NewOrder, Stamp
 
 TIME_WEIGHT = 1
 OPEN_ORDERS_WEIGHT = 1
@@ -46,6 +48,14 @@ RECEIVE_WINDOW_MS = 5000
 KINDS_OF_ORDERS = 2
 """Ordinary and conditional ones; the calls for both weigh the same."""
 
+RIGHTS = {
+    "trade": (
+        *("enableFutures", "enableSpotAndMarginTrading", "enableMargin", "enableVanillaOptions"),
+        "enablePortfolioMarginTrading",
+    ),
+    "withdraw": ("enableWithdrawals", "enableInternalTransfer"),
+}
+"""What lets a key do it."""
 NO_SUCH_ORDER = -2013
 CODES = {
     -1000: Reason.EXCHANGE_UNAVAILABLE,  # unknown error
@@ -79,6 +89,9 @@ class BinanceUsdm(Unified):
     forgets_after_ms: int | None = 90 * DAY_MS
     tells_income: bool = True
     mark_weight: int = MARK_WEIGHT
+    held_weight: int = POSITION_RISK_WEIGHT
+    cancel_weight: int = binance_trading.CANCEL_WEIGHT
+    expires_requests: bool = True
 
     def prepare(self, client: Any) -> None:
         """No currencies (they are asked for with keys, elsewhere), and requests that expire as soon as usual."""
@@ -177,11 +190,24 @@ class BinanceUsdm(Unified):
             marks=MappingProxyType({row.symbol: row.mark_price for row in positions if row.mark_price is not None}),
         )
 
-    async def may_trade(self, client: Any) -> bool | None:
-        """Whether the key may trade futures, by "Get API Key Permission"; the wallet's budget is another one."""
+    async def rights(self, client: Any) -> frozenset[str] | None:
+        """By "Get API Key Permission", for all of Binance's products; the wallet's budget is another one."""
         row = await client.sapiGetAccountApiRestrictions()
-        may = row.get("enableFutures") if isinstance(row, dict) else None
-        return may if isinstance(may, bool) else None
+        if not isinstance(row, dict) or not isinstance(row.get("enableFutures"), bool):
+            return None
+        return frozenset(right for right, names in RIGHTS.items() if any(row.get(name) is True for name in names))
+
+    async def place(self, client: Any, order: NewOrder, stamp: Stamp) -> Order:
+        """By "New Order"."""
+        return await binance_trading.place(client, order, stamp)
+
+    async def cancel(self, client: Any, symbol: str, order_id: str, conditional: bool, stamp: Stamp) -> None:  # noqa: FBT001
+        """By "Cancel Order" or "Cancel Algo Order"."""
+        await binance_trading.cancel(client, symbol, order_id, conditional, stamp)
+
+    def denied(self, status: int, payload: Any, error: Exception) -> Denial | None:  # noqa: ARG002
+        """By the answer's code: ccxt's exceptions depend on the address that was called."""
+        return binance_trading.denied(status, payload)
 
     async def find_order(
         self,
@@ -211,6 +237,11 @@ class BinanceUsdm(Unified):
     async def income(self, client: Any, since: int, now_ms: int, reserve: Reserve) -> tuple[Income, ...]:
         """Every change of the wallet from `since` on."""
         return await binance_history.income(client, since, now_ms, reserve)
+
+    async def held(self, client: Any, symbol: str) -> list[Position]:
+        """The positions of one symbol, by "Position Information V3"."""
+        rows = await client.fapiPrivateV3GetPositionRisk({"symbol": client.market_id(symbol)})
+        return [read_position(client, row) for row in read_rows(rows, "the list of positions")]
 
     async def mark(self, client: Any, symbol: str, now_ms: int) -> Mark | None:  # noqa: ARG002
         """By "Mark Price", which names its time."""

@@ -103,11 +103,21 @@ class CcxtExchange:
             )
         return mark
 
-    async def may_trade(self) -> bool | None:
-        """Whether the key may do more than read; None where the exchange doesn't tell. Raises as `snapshot`."""
+    async def excess_rights(self) -> tuple[str, ...] | None:
+        """What the key may do besides reading, of "trade" and "withdraw"; None where the exchange doesn't tell.
+
+        Raises as `snapshot`.
+        """
         client = await self._ready()
-        may: bool | None = await self.venue.call("asking what the key may do", self.venue.dialect.may_trade(client))
-        return may
+        rights: frozenset[str] | None = await self.venue.call(
+            "asking what the key may do", self.venue.dialect.rights(client)
+        )
+        return None if rights is None else tuple(sorted(rights))
+
+    async def may_trade(self) -> bool | None:
+        """Whether the key may trade; None where the exchange doesn't tell. Raises as `snapshot`."""
+        rights = await self.excess_rights()
+        return None if rights is None else "trade" in rights
 
     def canonical_symbol(self, text: str) -> str:
         """The unified spelling of `text`. Raises KeyError for a symbol that the exchange does not list."""

@@ -7,6 +7,8 @@ headers, writes signed URLs into logs and exceptions, and takes an HTML page for
 import re
 import ssl
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -23,6 +25,7 @@ from accountsync.exchange.budget import WeightBudget
 from accountsync.exchange.endpoint import Origin
 from accountsync.exchange.failures import failure
 from accountsync.exchange.numbers import malformed
+from accountsync.exchange.once import Once
 
 LARGEST_BODY = 64 * 1024 * 1024
 CONNECTIONS = 256
@@ -71,16 +74,30 @@ class Wire:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(
-        self, method: str, url: str, headers: dict[str, str], body: str | bytes | None, seconds: float
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: str | bytes | None,
+        seconds: float,
+        once: Once | None = None,
     ) -> Reply:
-        """Send one request. Raises ExchangeUnobserved for whatever is no answer to it."""
+        """Send one request. Raises ExchangeUnobserved for whatever is no answer to it, and what `once` raises.
+
+        With `once` it has a connection of its own: one that was used before may be closed by now, which is noticed
+        only after sending.
+        """
         target = yarl.URL(url, encoded=True)
         if self._origin is not None and target.origin() != self._origin:
             raise ExchangeUnobserved(
                 Reason.EXCHANGE_REFUSED, f"ccxt would call {self.exchange} at another address than the given endpoint"
             )
         self.budget.check()
-        reply = await self._answer(method, target, headers, body.encode() if isinstance(body, str) else body, seconds)
+        content = body.encode() if isinstance(body, str) else body
+        async with self._session_for(once) as session:
+            reply = await self._answer(session, method, target, headers, content, seconds)
+        if once is not None:
+            once.answered(reply.status, reply.body)
         self.budget.observe(exchange_ms=reply.exchange_ms, used=reply.weight_used)
         self._require_service(reply)
         return reply
@@ -92,11 +109,17 @@ class Wire:
             await session.close()
 
     async def _answer(
-        self, method: str, target: yarl.URL, headers: dict[str, str], body: bytes | None, seconds: float
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        target: yarl.URL,
+        headers: dict[str, str],
+        body: bytes | None,
+        seconds: float,
     ) -> Reply:
         problem: AccountSyncError
         try:
-            async with self._open_session().request(
+            async with session.request(
                 method,
                 target,
                 data=body,
@@ -113,14 +136,23 @@ class Wire:
             problem = ExchangeUnobserved(Reason.EXCHANGE_UNREACHABLE, f"no connection to {self.exchange} came about")
         raise problem
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=_trust(), limit=CONNECTIONS),
-                cookie_jar=aiohttp.DummyCookieJar(),  # a jar would be shared by all accounts
-                trust_env=self._trust_env,
-            )
-        return self._session
+    @asynccontextmanager
+    async def _session_for(self, once: Once | None) -> AsyncIterator[aiohttp.ClientSession]:
+        if once is None:
+            if self._session is None:
+                self._session = self._make_session(aiohttp.ClientRequest)
+            yield self._session
+        else:
+            async with self._make_session(once.request_class()) as session:
+                yield session
+
+    def _make_session(self, request_class: type[aiohttp.ClientRequest]) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=_trust(), limit=CONNECTIONS),
+            cookie_jar=aiohttp.DummyCookieJar(),  # a jar would be shared by all accounts
+            trust_env=self._trust_env,
+            request_class=request_class,
+        )
 
     def _require_service(self, reply: Reply) -> None:
         status = reply.status
@@ -148,6 +180,7 @@ class Client:
     """Laid over ccxt's class of an exchange: it keeps ccxt's signing and parsing, and replaces its sending."""
 
     wire: Wire
+    once: Once | None = None
     id: str
     timeout: float
     timeout_on_exit = 0
@@ -181,8 +214,8 @@ class Client:
                 Reason.CREDENTIALS_REJECTED,
                 f"a credential for {self.id} holds a line break or another control character",
             )
-        reply = await self.wire.send(method, url, sent, body, self.timeout / 1000)
-        payload = _decoded(reply.body)
+        reply = await self.wire.send(method, url, sent, body, self.timeout / 1000, self.once)
+        payload = decoded(reply.body)
         if not self.wire.answers.refuse(reply.status, payload):
             text = reply.body.decode("utf-8", "replace")
             client.last_response_headers = reply.headers
@@ -198,7 +231,8 @@ class Client:
         return payload
 
 
-def _decoded(body: bytes) -> Any:
+def decoded(body: bytes) -> Any:
+    """The content of a JSON body; None for what is none."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

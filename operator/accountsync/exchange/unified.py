@@ -11,6 +11,7 @@ full page is told of as one that may go on; an exchange that cuts its lists with
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +19,7 @@ from accountsync.domain.account import AccountSnapshot, Balance, Fill, Income, O
 from accountsync.domain.finding import sanitize
 from accountsync.domain.marks import Mark
 from accountsync.errors import ConfigurationError, ExchangeUnobserved, Reason
-from accountsync.exchange import library, unified_rows
+from accountsync.exchange import library, unified_rows, unified_trading
 from accountsync.exchange.failures import OrderUnknownError, failure, side_by_side, understood, unless_needed
 from accountsync.exchange.history import DAY_MS, Reserve, Row, in_order, require_kept, whole
 from accountsync.exchange.numbers import decimal, malformed, milliseconds, moment, skew
@@ -31,6 +32,8 @@ from accountsync.exchange.unified_rows import (
     read_rows,
     symbols_with_both_sides,
 )
+from accountsync.exchange.unified_trading import Denial
+from accountsync.ports import NewOrder, Stamp
 
 SPOT_ONLY = frozenset({"binance", "binanceus"})
 """Their unified positions are of another product, with other keys, than the spot orders that they list."""
@@ -45,6 +48,9 @@ class Unified:
     forgets_after_ms: int | None = None
     tells_income: bool = False
     mark_weight: int = 0
+    held_weight: int = 0
+    cancel_weight: int = 0
+    expires_requests: bool = False
 
     def prepare(self, client: Any) -> None:
         """Set options on a client that has no markets yet."""
@@ -122,6 +128,10 @@ class Unified:
         legs = symbols_with_both_sides(rows)
         return [position for row in rows if (position := read_position(client, row, legs)).quantity]
 
+    async def held(self, client: Any, symbol: str) -> list[Position]:
+        """The positions of one symbol, for whoever is about to close one."""
+        return await self.positions(client, [symbol])
+
     async def orders(self, client: Any, symbols: Sequence[str]) -> tuple[list[Order], bool]:
         """The open orders, and whether there may be more."""
         if not client.has.get("fetchOpenOrders"):
@@ -145,9 +155,29 @@ class Unified:
         ]
         return [row for row in rows if row.wallet]
 
-    async def may_trade(self, client: Any) -> bool | None:  # noqa: ARG002
-        """None: ccxt has no unified call for it."""
+    async def rights(self, client: Any) -> frozenset[str] | None:  # noqa: ARG002
+        """What the key may do besides reading, of "trade" and "withdraw". None: ccxt has no unified call for it."""
         return None
+
+    async def place(self, client: Any, order: NewOrder, stamp: Stamp) -> Order:  # noqa: ARG002
+        """Place an order that closes, of a symbol, quantity and price that fit; one request."""
+        return await unified_trading.place(client, order)
+
+    async def cancel(
+        self,
+        client: Any,
+        symbol: str,
+        order_id: str,
+        conditional: bool,  # noqa: FBT001
+        stamp: Stamp,  # noqa: ARG002
+    ) -> None:
+        """Cancel one order by its id; one request."""
+        await unified_trading.cancel(client, symbol, order_id, trigger=conditional and _are_apart(client, symbol))
+
+    def denied(self, status: int, payload: Any, error: Exception) -> Denial | None:  # noqa: ARG002
+        """Why nothing came of a request that was answered, in the end by `error`; None: that is not certain."""
+        uncertain = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT
+        return None if uncertain else unified_trading.denied(error)
 
     async def find_order(
         self,
