@@ -266,3 +266,13 @@ async def test_the_allow_list_does_not_reach_special_addresses_through_a_name() 
     resolver = GuardedResolver(policy, Names({"bot.test": ["169.254.169.254"]}))
     with pytest.raises(ForbiddenAddressError):
         await resolver.resolve("bot.test", 80)
+
+
+def test_another_path_beside_a_url_stays_at_its_origin() -> None:
+    for url in (POLICY.service(namespace="trading", name="grid-btc", port=8080), POLICY.url("http://127.0.0.1:1/a/b")):
+        origin = URL(url).origin()
+        assert POLICY.beside(url, "/repair") == f"{origin}/repair"
+    for path in ("", "repair", "/..", "/a?b", "@evil.example/", "/%2e"):
+        with pytest.raises(ConfigurationError, match=r"spec\.bot\.state\.http\.repairPath") as caught:
+            POLICY.beside("http://127.0.0.1:1/a", path)
+        assert caught.value.reason is Reason.BOT_ADDRESS_NOT_ALLOWED

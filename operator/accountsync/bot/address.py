@@ -87,6 +87,13 @@ class AddressPolicy:
             raise _not_allowed(f"{field} is a link-local, metadata or other special address; no allow-list allows it")
         return f"{origin.scheme}://{origin.authority}/{path}"
 
+    def beside(self, url: str, path: str, *, field: str = "spec.bot.state.http.repairPath") -> str:
+        """Another path at the origin of a `url` that this policy made."""
+        if not _plain_path(path):
+            raise _not_allowed(f"{field} must start with / and hold no .., %, ?, # or spaces")
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}{path}"
+
     def permits(self, host: str, port: int, address: str) -> bool:
         """Whether a connection for `host` and `port` may go to the IP `address` that the name stands for."""
         standing = _standing(address)

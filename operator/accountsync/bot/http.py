@@ -1,15 +1,16 @@
 """A bot's belief, asked for over HTTP.
 
-In:  a URL that `AddressPolicy` made. Out: `ExpectedState`, or why there is none.
+In:  a URL that `AddressPolicy` made. Out: `ExpectedState`, or why there is none; or the answer to what it was sent.
 
 Invariants:
-1. One GET; no redirect is followed, no cookie kept, no proxy of the environment used.
+1. One GET, or one POST that is never tried again; no redirect is followed, no cookie kept, no proxy of the environment
+   used.
 2. At most MAX_STATE_BYTES are held, whatever the answer says of its length and however small it was compressed.
 3. A message holds the source's description, a status code and words of our own: no URL, body, header or token.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -18,7 +19,14 @@ from aiohttp.abc import AbstractResolver
 from accountsync.bot.address import AddressPolicy, ForbiddenAddressError, guarded_connector
 from accountsync.bot.state import MAX_STATE_BYTES, parse_state, too_large
 from accountsync.domain.expected import ExpectedState
-from accountsync.errors import AccountSyncError, BeliefUnobserved, ConfigurationError, Reason
+from accountsync.errors import (
+    AccountSyncError,
+    BeliefUnobserved,
+    ConfigurationError,
+    NotSent,
+    OutcomeUnknown,
+    Reason,
+)
 
 Secret = Mapping[str, str]
 ReadSecret = Callable[[], Awaitable[Secret]]
@@ -26,6 +34,7 @@ ReadSecret = Callable[[], Awaitable[Secret]]
 SECRET_FIELD: Final = "spec.bot.state.http.secretRef"  # noqa: S105 - a field's name
 _CHUNK: Final = 64 * 1024
 _OK: Final = 200
+_JSON: Final = {"Content-Type": "application/json"}
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "accountsync"}
 
 
@@ -70,37 +79,61 @@ class HttpState:
         secret_name: str = "",
     ) -> None:
         self._session = session
-        self._url = url
-        self._source = source
+        self.url = url
+        self.source = source
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._secret = secret
         self._secret_name = secret_name
 
     async def read(self) -> ExpectedState:
         """Ask the bot. Raises BeliefUnobserved or ConfigurationError."""
-        headers = dict(_HEADERS)
-        if self._secret is not None:
-            headers |= authorization(await self._secret(), name=self._secret_name)
+        headers = await self._headers()
         try:
             raw = await self._get(headers)
         except (OSError, ValueError, aiohttp.ClientError) as error:
             raise self._failure(error) from None
-        return parse_state(raw, source=self._source)
+        if raw is None:
+            raise too_large(self.source)
+        return parse_state(raw, source=self.source)
 
-    async def _get(self, headers: Mapping[str, str]) -> bytes:
-        asking = self._session.get(self._url, headers=headers, timeout=self._timeout, allow_redirects=False)
+    async def post(self, url: str, document: bytes) -> tuple[int, bytes | None]:
+        """Send a JSON `document` to `url`, which is another path of this bot's. Its status, and what it says with 200.
+
+        The latter is None where it is over MAX_STATE_BYTES. Raises NotSent or OutcomeUnknown.
+        """
+        try:
+            headers = await self._headers() | _JSON | {"Content-Length": str(len(document))}
+        except AccountSyncError as error:
+            raise NotSent(error.message, error.reason) from None
+        began = False
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal began
+            began = True  # before this, there was nothing that the bot could have acted on
+            yield document
+
+        asking = self._session.post(url, data=body(), headers=headers, timeout=self._timeout, allow_redirects=False)
+        try:
+            async with asking as response:
+                return response.status, await _bounded(response) if response.status == _OK else b""
+        except (OSError, ValueError, aiohttp.ClientError) as error:
+            failure = self._failure(error)
+            raise (OutcomeUnknown if began else NotSent)(failure.message, failure.reason) from None
+
+    async def _headers(self) -> dict[str, str]:
+        if self._secret is None:
+            return dict(_HEADERS)
+        return _HEADERS | authorization(await self._secret(), name=self._secret_name)
+
+    async def _get(self, headers: Mapping[str, str]) -> bytes | None:
+        asking = self._session.get(self.url, headers=headers, timeout=self._timeout, allow_redirects=False)
         async with asking as response:
             if response.status != _OK:
-                raise BeliefUnobserved(Reason.BOT_REFUSED, f"{self._source}: {self._refusal(response.status)}")
-            body = bytearray()
-            async for chunk in response.content.iter_chunked(_CHUNK):
-                body += chunk
-                if len(body) > MAX_STATE_BYTES:
-                    response.close()
-                    raise too_large(self._source)
-            return bytes(body)
+                raise BeliefUnobserved(Reason.BOT_REFUSED, f"{self.source}: {self.refusal(response.status)}")
+            return await _bounded(response)
 
-    def _refusal(self, status: int) -> str:
+    def refusal(self, status: int) -> str:
+        """What a person may do about an answer with `status`."""
         match status:
             case 401 | 403 if self._secret is not None:
                 return f"answered with status {status}: check the Secret named in {SECRET_FIELD}"
@@ -118,17 +151,28 @@ class HttpState:
         if isinstance(inner, ForbiddenAddressError):
             return ConfigurationError(
                 Reason.BOT_ADDRESS_NOT_ALLOWED,
-                f"{self._source}: its name stands for a loopback, link-local, metadata or other special address, where"
+                f"{self.source}: its name stands for a loopback, link-local, metadata or other special address, where"
                 " no bot is asked",
             )
         if isinstance(error, aiohttp.InvalidURL):
-            return ConfigurationError(Reason.BOT_ADDRESS_NOT_ALLOWED, f"{self._source}: its address is no valid URL")
+            return ConfigurationError(Reason.BOT_ADDRESS_NOT_ALLOWED, f"{self.source}: its address is no valid URL")
         if isinstance(error, TimeoutError):
             return BeliefUnobserved(
                 Reason.BOT_TIMEOUT,
-                f"{self._source}: gave no whole answer in {self._timeout.total:g} s: does the bot hang?",
+                f"{self.source}: gave no whole answer in {self._timeout.total:g} s: does the bot hang?",
             )
-        return BeliefUnobserved(Reason.BOT_UNREACHABLE, f"{self._source}: {_trouble(error)}")
+        return BeliefUnobserved(Reason.BOT_UNREACHABLE, f"{self.source}: {_trouble(error)}")
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body of `response`; None where it is too large."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > MAX_STATE_BYTES:
+            response.close()
+            return None
+    return bytes(body)
 
 
 _TROUBLES: Final = (

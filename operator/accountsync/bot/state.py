@@ -270,9 +270,13 @@ def _unknown_field(location: tuple[int | str, ...]) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The published JSON Schema, draft 2020-12 (docs/state.schema.json)."""
-    schema: dict[str, Any] = _untitled(_State.model_json_schema())
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "accountsync: a bot's belief"}
-    return head | schema
+    return publishable(_State, "accountsync: a bot's belief")
+
+
+def publishable(model: type[BaseModel], title: str) -> dict[str, Any]:
+    """The JSON Schema of `model`, draft 2020-12, for people who know nothing of our classes."""
+    schema: dict[str, Any] = _untitled(model.model_json_schema())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title} | schema
 
 
 def schema_text() -> str:
