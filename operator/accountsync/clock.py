@@ -16,6 +16,15 @@ class SystemClock:
         return time.monotonic()
 
 
+def elapsed() -> float:
+    """Seconds that never go back and that count the time in which the machine was suspended, unlike `monotonic`.
+
+    Linux has a clock of its own for that. macOS counts suspend in CLOCK_MONOTONIC, which `time.monotonic` is not there.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 @dataclass(slots=True)
 class ManualClock:
     """Moves only when told to. `wall` in Unix ms may be moved alone, as an administrator moves it."""

@@ -25,10 +25,10 @@ def running(kubeconfig: Path, stage: Stage) -> Iterator[None]:
 
 @pytest.fixture
 def trader(stage: Stage) -> Person:
-    """May get, list and patch tradingaccounts, and has no right to their status."""
+    """May get, list and patch tradingaccounts and let bots trade again, and has no right to their status."""
     where, plane = f"--namespace={stage.namespace}", stage.plane
     plane.kubectl("create", "serviceaccount", "trader", where)
-    plane.kubectl("create", "role", "trader", where, "--verb=get,list,patch", "--resource=tradingaccounts")
+    plane.kubectl("create", "role", "trader", where, "--verb=get,list,patch,resume", "--resource=tradingaccounts")
     subject = f"--serviceaccount={stage.namespace}:trader"
     plane.kubectl("create", "rolebinding", "trader", where, "--role=trader", subject)
     kubeconfig = plane.kubeconfig_for_service_account(stage.namespace, "trader")

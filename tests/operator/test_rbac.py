@@ -7,16 +7,18 @@ import json
 import threading
 import time
 import urllib.error
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import yaml
 from tests.support.controlplane import ControlPlane
+from tests.support.desk import Desk
 from tests.support.running import Operator, until
-from tests.support.stage import Body, HttpBot, Stage, belief, find_condition, open_account, permissions
+from tests.support.stage import GROUP, Body, HttpBot, Stage, belief, find_condition, open_account, permissions
 
 from accountsync.simulator.thread import SimulatorThread
 
@@ -29,8 +31,12 @@ ROLES: dict[str, list[Body]] = {
     for document in permissions()
     if document["kind"] == "ClusterRole" and document["metadata"]["name"] in {CLUSTER, TENANT}
 }
+(LEASES,) = (each for each in permissions() if each["kind"] == "Role" and "lease" in each["metadata"]["name"])
+"""Of the namespace of the operator; test_ownership.py takes its verbs away."""
 SIDE_BY_SIDE = 5
 BUSY_INTERVAL = 3
+RARELY: Body = {"interval": "24h", "staleAfter": "72h"}
+ACCOUNT_UID = "accountsync.dev/account-uid"
 WINDOW = 9
 FLAP_SECONDS = 3
 LATE_SECRET = {"metadata": {"name": "late-read", "labels": {"accountsync.dev/use": "exchange-read"}}}
@@ -85,6 +91,8 @@ class AuditTail:
                     break
                 self._position += len(line)
                 event = json.loads(line)
+                if "dryRun=All" in event["requestURI"]:
+                    continue  # how the operator learns what the admission policy refuses
                 about = event.get("objectRef", {})
                 resource = "/".join(filter(None, [about.get("resource", ""), about.get("subresource", "")]))
                 status = event.get("responseStatus", {}).get("code", 0)
@@ -101,12 +109,16 @@ class Tenant:
         self._ended = threading.Event()
         self._lively = [threading.Thread(target=self._live), threading.Thread(target=self._edit)]
         self._open("steady", staleAfter="3s")
-        self._open("asked", interval="24h", staleAfter="72h")
-        self._open("late", interval="24h", staleAfter="72h")
+        self._open("asked", **RARELY)
+        self._open("late", **RARELY)
         self._open("read", configmap=True)
         self._open("busy", configmap=True, interval=f"{BUSY_INTERVAL}s")
         self._open("flapping")
         self.bot.beliefs[f"/{stage.namespace}-flapping"] = self._flap
+        self.acted = self._act_for("acted")
+        self.approved = self._act_for("approved", unexpectedOrders="Plan", **RARELY)
+        self.mislaid = self._act_for("mislaid", unexpectedOrders="Plan")
+        self._asked = ""
         self._secret = f"/api/v1/namespaces/{stage.namespace}/secrets/late-read"
         self._late = stage.api("GET", self._secret)["data"]
         stage.api("DELETE", self._secret)
@@ -117,6 +129,16 @@ class Tenant:
         if configmap:
             source = {"http": None, "configMap": {"name": f"{name}-state"}}
             self.stage.patch(name, {"spec": {"bot": {"state": source, "staleAfter": "24h"}}})
+
+    def _act_for(self, name: str, *, unexpectedOrders: str = "Cancel", **spec: Any) -> Desk:  # noqa: N803
+        """An account in mode Enforce whose bot lost an order."""
+        desk = Desk(self.stage, self.exchange, self.bot, name)
+        desk.place("grinder_lost", "BTCUSDT", "0.1", "50000")
+        desk.create(spec={"interval": "2s", **spec}, unexpectedOrders=unexpectedOrders)
+        return desk
+
+    def plans(self, name: str) -> list[Body]:
+        return [plan for plan in self.stage.plans if plan["spec"]["account"]["name"] == name]
 
     def __enter__(self) -> Self:
         for thread in self._lively:
@@ -132,22 +154,47 @@ class Tenant:
         return agreeing() if int(time.monotonic() / FLAP_SECONDS) % 2 else (500, b"")
 
     def _live(self) -> None:
-        """A bot that publishes often and is not ready, a late Secret, and a person who asks for a cycle."""
-        pending: dict[str, Callable[[], Body]] = {"late": self._bring_secret, "asked": self._ask}
+        """A bot that publishes often and is not ready, a late Secret, and people who want something of the others."""
+        todo = [self._bring_secret, self._ask, self._approve, self._mislay, self._remove]
         while not self._ended.wait(0.4):
             self.stage.configmap("busy-state", {"state.json": json.dumps(belief(ready=False))})
-            for name in [name for name in pending if self._tried(name)]:
-                pending.pop(name)()
+            todo = [done for done in todo if not done()]
 
     def _tried(self, name: str) -> bool:
         """Whether its first cycle has ended: without a trigger there is none for a day."""
         return self.stage.condition(name, "CredentialsValid").get("status") in {"True", "False"}
 
-    def _ask(self) -> Body:
-        return self.stage.annotate("asked", "requestedAt", "now")
+    def _ask(self) -> bool:
+        return self._tried("asked") and bool(self.stage.annotate("asked", "requestedAt", "now"))
 
-    def _bring_secret(self) -> Body:
-        return self.stage.api("POST", self._secret.rpartition("/")[0], LATE_SECRET | {"data": self._late})
+    def _bring_secret(self) -> bool:
+        path = self._secret.rpartition("/")[0]
+        return self._tried("late") and bool(self.stage.api("POST", path, LATE_SECRET | {"data": self._late}))
+
+    def _approve(self) -> bool:
+        """Have cycles until there is a plan that waits; after the approval nothing has the operator look at it."""
+        rested = self.stage.status("approved").get("lastHandledReconcileAt", "") == self._asked
+        if not rested or not self._tried("approved"):
+            return False
+        plans = self.plans("approved")
+        if plans and plans[0].get("status", {}).get("message"):
+            return bool(self.stage.approve(plans[0]))
+        if not plans:
+            self._asked = f"at-{time.monotonic_ns()}"
+            self.stage.annotate("approved", "requestedAt", self._asked)
+        return False
+
+    def _mislay(self) -> bool:
+        """Take the label off a plan, by which the operator finds it."""
+        for plan in self.plans("mislaid"):
+            path = f"{GROUP}/namespaces/{self.stage.namespace}/remediationplans/{plan['metadata']['name']}"
+            return bool(self.stage.api.merge(path, {"metadata": {"labels": {ACCOUNT_UID: None}}}))
+        return False
+
+    def _remove(self) -> bool:
+        """Delete an account of which a plan is done."""
+        done = [plan for plan in self.plans("acted") if plan.get("status", {}).get("phase") == "Done"]
+        return bool(done) and bool(self.stage.api("DELETE", f"{self.stage.accounts}/acted"))
 
     def _edit(self) -> None:
         """Somebody who annotates an account all the time, until the operator has lost a race against them."""
@@ -173,6 +220,11 @@ class Watcher:
         series = f'grinder_reconcile_runs_total{{account="busy",namespace="{self.tenant.stage.namespace}"}}'
         return self.operator.metrics().get(series, 0)
 
+    def retired(self) -> bool:
+        """Whether the account that was acted for, and was deleted then, left nothing behind."""
+        there = [row["metadata"]["name"] for row in self.tenant.stage.api("GET", self.tenant.stage.accounts)["items"]]
+        return "acted" not in there and not self.tenant.plans("acted")
+
     def often(self) -> bool:
         """Whether cycles of the account whose belief always changes come twice as often as the interval brings them."""
         elapsed = time.monotonic() - self.since
@@ -192,17 +244,36 @@ CHECKS: dict[str, Callable[[Watcher], object]] = {
     "a Secret that appears is noticed": lambda seen: seen.judged("late"),
     "a belief in a ConfigMap is read": lambda seen: seen.judged("read"),
     "a changed belief is noticed": lambda seen: seen.often(),
+    "an account that may be acted for is judged": lambda seen: (
+        seen.tenant.stage.status("mislaid").get("sync") == "OutOfSync"
+    ),
+    "a plan is carried out": lambda seen: seen.tenant.acted.effects(),
+    "an approval is noticed": lambda seen: seen.tenant.approved.effects(),
+    "a plan that is there already is taken up": lambda seen: (
+        ("get", "remediationplans", seen.tenant.stage.namespace, 200) in seen.tenant.audit.answers(seen.tenant.user)
+    ),
+    "plans go with their account": lambda seen: seen.retired(),
 }
-JUDGED, FOLLOWED, RACE, EVENTS, SERIES, APPEARS, READ, NOTICED = CHECKS
+JUDGED, FOLLOWED, RACE, EVENTS, SERIES, APPEARS, READ, NOTICED, LOST, ACTED, APPROVED, TAKEN, RETIRED = CHECKS
+PLANS = {ACTED, APPROVED, TAKEN, RETIRED}
 NEEDED: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {
     # what fails without it, and what may or may not: the rest must go on
     (CLUSTER, "tradingaccounts", "list"): (set(CHECKS), set()),
     (CLUSTER, "tradingaccounts", "watch"): (set(CHECKS), set()),
     (CLUSTER, "tradingaccounts", "get"): ({RACE}, set()),
-    (CLUSTER, "tradingaccounts/status", "patch"): ({JUDGED, FOLLOWED, RACE, APPEARS, READ}, {SERIES, NOTICED}),
+    (CLUSTER, "tradingaccounts/status", "patch"): (
+        {JUDGED, FOLLOWED, RACE, APPEARS, READ, LOST, *PLANS},
+        {SERIES, NOTICED},
+    ),
+    (CLUSTER, "remediationplans", "list"): (PLANS, set()),
+    (CLUSTER, "remediationplans", "create"): (PLANS, set()),
+    (CLUSTER, "remediationplans", "watch"): ({APPROVED}, set()),
+    (CLUSTER, "remediationplans", "get"): ({TAKEN}, set()),
+    (CLUSTER, "remediationplans", "delete"): ({RETIRED}, set()),
+    (CLUSTER, "remediationplans/status", "patch"): ({ACTED, APPROVED, RETIRED}, set()),
     (CLUSTER, "events", "create"): ({EVENTS, SERIES}, set()),
     (CLUSTER, "events", "patch"): ({SERIES}, set()),
-    (TENANT, "secrets", "get"): ({JUDGED, APPEARS, READ}, {SERIES}),
+    (TENANT, "secrets", "get"): ({JUDGED, APPEARS, READ, LOST, *PLANS}, {SERIES}),
     (TENANT, "secrets", "watch"): ({APPEARS}, set()),
     (TENANT, "configmaps", "get"): ({READ}, set()),
     (TENANT, "configmaps", "watch"): ({NOTICED}, set()),
@@ -243,6 +314,10 @@ def bind(stage: Stage, roles: Mapping[str, list[Body]]) -> str:
         }
         scope = "clusterrolebindings" if role == CLUSTER else f"namespaces/{namespace}/rolebindings"
         api("POST", f"/apis/{RBAC}/v1/{scope}", binding)
+    roles_here = f"/apis/{RBAC}/v1/namespaces/{namespace}"
+    api("POST", f"{roles_here}/roles", {"metadata": {"name": "leases"}, "rules": LEASES["rules"]})
+    binding = {"metadata": {"name": "leases"}, "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "leases"}}
+    api("POST", f"{roles_here}/rolebindings", {**binding, "subjects": subjects})
     return f"system:serviceaccount:{namespace}:operator"
 
 
@@ -310,7 +385,20 @@ def said(tenant: Tenant, operator: Operator, text: str) -> bool:
         return any(text in json.loads(line).get("event", "") for line in operator.lines if line.startswith("{"))
     accounts = tenant.stage.api("GET", tenant.stage.accounts)["items"]
     rows = [row for account in accounts for row in account.get("status", {}).get("conditions", ())]
-    return any(text in row["message"] for row in rows)
+    of_plans = "remediationplans" in text
+    return any(text in row["message"] for row in rows if row["type"] == "PermissionMissing" or not of_plans)
+
+
+@contextlib.contextmanager
+def plan_creators(cluster: ControlPlane, users: Collection[str]) -> Iterator[None]:
+    """Operators besides the installed one that the admission policy lets make plans."""
+    (policy,) = (each for each in permissions() if each["kind"] == "ValidatingAdmissionPolicy")
+    text = yaml.safe_dump(policy, width=10_000)
+    known = '"system:serviceaccount:accountsync:accountsync"'
+    assert known in text
+    cluster.kubectl("apply", "--filename=-", input=text.replace(known, ",".join([known, *map(json.dumps, users)])))
+    yield
+    cluster.kubectl("apply", "--filename=-", input=text)
 
 
 @pytest.fixture(scope="module")
@@ -318,10 +406,12 @@ def judgements(
     cluster: ControlPlane, exchange: SimulatorThread, bot: HttpBot
 ) -> Iterator[Mapping[Grant, Future[Judgement]]]:
     audit = AuditTail(cluster)
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    places = {grant: f"rbac-{number}" for number, grant in enumerate(LASTING)}
+    users = [f"system:serviceaccount:{namespace}:operator" for namespace in places.values()]
+    with plan_creators(cluster, users), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         yield {
-            grant: pool.submit(judge, grant, f"rbac-{number}", cluster, exchange, bot, audit)
-            for number, grant in enumerate(LASTING)
+            grant: pool.submit(judge, grant, namespace, cluster, exchange, bot, audit)
+            for grant, namespace in places.items()
         }
         pool.shutdown(cancel_futures=True)
 
@@ -404,6 +494,10 @@ DENIED = [
     ("", "configmaps", "get list watch", STRANGE),
     ("", "configmaps", "list create update patch delete", "rbac-bound"),
     ("accountsync.dev", "tradingaccounts", "create update patch delete deletecollection", "rbac-bound"),
+    ("accountsync.dev", "tradingaccounts", "enforce resume", "rbac-bound"),
+    ("accountsync.dev", "remediationplans", "update patch deletecollection", "rbac-bound"),
+    ("accountsync.dev", "remediationplans/status", "get update", "rbac-bound"),
+    ("accountsync.dev", "remediationplans/finalizers", "update", "rbac-bound"),
     ("accountsync.dev", "tradingaccounts/status", "get update", "rbac-bound"),
     ("accountsync.dev", "tradingaccounts/finalizers", "update", "rbac-bound"),
     ("events.k8s.io", "events", "get list update delete", "rbac-bound"),
@@ -414,7 +508,8 @@ DENIED = [
     ("", "serviceaccounts/token", "create", OWN),
     ("", "users", "impersonate", ""),
     ("", "groups", "impersonate", ""),
-    ("coordination.k8s.io", "leases", "get create update", OWN),
+    ("coordination.k8s.io", "leases", "watch patch deletecollection", OWN),
+    ("coordination.k8s.io", "leases", "get list create update delete", "rbac-bound"),
     ("apiextensions.k8s.io", "customresourcedefinitions", "get list watch create patch", ""),
     (RBAC, "rolebindings", "create", "rbac-bound"),
     (RBAC, "clusterrolebindings", "create", ""),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.operator.test_roles import OWN, RBAC, READ, grant, service_account
+from tests.operator.test_roles import LEASES, OWN, RBAC, READ, grant, service_account
 from tests.support.controlplane import ControlPlane
 from tests.support.running import ROOT, Operator, until
 from tests.support.stage import HttpBot, Stage, install, open_account
@@ -130,8 +130,9 @@ def test_a_namespace_that_takes_its_role_back_harms_no_other_and_may_give_it_aga
 ) -> None:
     home, other = (Stage(cluster, f"reach-{name}", exchange.url) for name in ("home", "other"))
     service_account(home)
+    grant(home, home, [*OWN, *READ, LEASES])
+    grant(other, home, OWN + READ)
     for stage in (home, other):
-        grant(stage, home, OWN + READ)
         open_account(stage, exchange, bot, "one")
     kubeconfig = cluster.kubeconfig_for_service_account(home.namespace, "operator")
     namespaces = {"ACCOUNTSYNC_NAMESPACES": f"{home.namespace} {other.namespace}"}

@@ -17,8 +17,19 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 OWN: list[Body] = [
     {"apiGroups": ["accountsync.dev"], "resources": ["tradingaccounts"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["accountsync.dev"], "resources": ["tradingaccounts/status"], "verbs": ["patch"]},
+    {
+        "apiGroups": ["accountsync.dev"],
+        "resources": ["remediationplans"],
+        "verbs": ["get", "list", "watch", "create", "delete"],
+    },
+    {"apiGroups": ["accountsync.dev"], "resources": ["remediationplans/status"], "verbs": ["patch"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
+LEASES: Body = {
+    "apiGroups": ["coordination.k8s.io"],
+    "resources": ["leases"],
+    "verbs": ["get", "list", "create", "update", "delete"],
+}
 READ: list[Body] = [{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get", "watch"]}]
 
 
@@ -56,8 +67,8 @@ def test_roles_in_the_listed_namespaces_are_enough_and_one_that_lacks_its_role_i
 ) -> None:
     home, other, closed = (Stage(cluster, f"roles-{name}", exchange.url) for name in ("home", "other", "closed"))
     user = service_account(home)
-    for stage in (home, other):
-        grant(stage, home, OWN + READ)
+    grant(home, home, [*OWN, *READ, LEASES])
+    grant(other, home, OWN + READ)
     for stage in (home, other, closed):
         open_account(stage, exchange, bot, "one")
     kubeconfig = cluster.kubeconfig_for_service_account(home.namespace, "operator")
@@ -89,7 +100,7 @@ def test_secrets_that_are_granted_by_name_are_read_by_name_and_nothing_else_is_t
     stage = Stage(cluster, "roles-by-name", exchange.url)
     user = service_account(stage)
     named = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["one-read"]}
-    grant(stage, stage, [*OWN, named])
+    grant(stage, stage, [*OWN, named, LEASES])
     open_account(stage, exchange, bot, "one")
     open_account(stage, exchange, bot, "two")
     kubeconfig = cluster.kubeconfig_for_service_account(stage.namespace, "operator")

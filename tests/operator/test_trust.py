@@ -211,6 +211,6 @@ def test_a_key_that_may_trade_is_pointed_out(exchange: SimulatorThread, bot: Htt
     key = exchange.call(lambda sim: sim.world.create_key(sim.world.account(full), permissions=("read", "trade")))
     stage.secret("strong-read", {"apiKey": key.api_key, "secret": key.secret})
     stage.await_status(
-        "strong", lambda s: find_condition(s, "CredentialsValid")["reason"] == "MayTrade", "word about the key"
+        "strong", lambda s: find_condition(s, "CredentialsValid")["reason"] == "ExcessRights", "word about the key"
     )
     assert stage.status("strong")["sync"] == "InSync"

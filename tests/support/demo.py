@@ -11,7 +11,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,59 +18,22 @@ from tests.support.assets import AssetsError
 from tests.support.controlplane import ControlPlane, ControlPlaneError
 from tests.support.running import ROOT, Operator, Program, Simulator, until
 from tests.support.stage import install
+from tests.support.story import NAME, NAMESPACE, Body, Story, TurnFailed
 
-NAMESPACE, NAME = "trading", "grid-btc"
+__all__ = ["NAME", "NAMESPACE", "Demo", "started"]
+
 PORT, CONTROL_PORT = 8900, 8901
 BELIEF = {
     "positions": [{"symbol": "BTCUSDT", "side": "net", "quantity": "0.5"}],
     "orders": [{"clientId": "grinder_1", "symbol": "BTCUSDT", "side": "buy", "price": "58000", "quantity": "0.1"}],
     "balances": [{"asset": "USDT", "wallet": "10000"}],
 }
+LOST = {"symbol": "BTCUSDT", "side": "BUY", "price": "57000", "quantity": "0.1", "client_order_id": "grinder_2"}
+TRADE_KEY = {"api_key": "demo-trade-key", "secret": "demo-trade-secret", "permissions": ["read", "trade"]}
 
 
-class TurnFailed(Exception):  # noqa: N818 - what happened, in the words of the story
-    """The API server did not show what this turn of the story should."""
-
-
-class Demo:
-    """The story. `patience`: seconds that each turn may take."""
-
-    def __init__(self, plane: ControlPlane, simulator: Simulator, operator: Operator, belief: Path) -> None:
-        self.plane = plane
-        self.simulator = simulator
-        self.operator = operator
-        self.belief = belief
-        self.patience = 45.0
-
-    def turn(self, title: str) -> None:
-        print(f"\n\033[1m── {title}\033[0m" if sys.stdout.isatty() else f"\n── {title}", flush=True)
-
-    def account(self) -> dict[str, Any]:
-        body: dict[str, Any] = json.loads(self.plane.kubectl("get", "ta", NAME, "-n", NAMESPACE, "-o", "json"))
-        return body
-
-    def table(self) -> None:
-        self.show("get", "tradingaccounts", "-n", NAMESPACE)
-
-    def show(self, *arguments: str) -> None:
-        print(f"$ kubectl {' '.join(arguments)}\n{self.plane.kubectl(*arguments).rstrip()}", flush=True)
-
-    def read_back(self, what: str, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-        """Wait until the account on the API server is as told."""
-
-        def fits() -> dict[str, Any] | None:
-            self.plane.check_alive()
-            for program in (self.simulator, self.operator):
-                if program.process.poll() is not None:
-                    raise TurnFailed(f"a program ended:\n{program.output[-2000:]}")
-            status = self.account().get("status", {})
-            return status if holds(status) else None
-
-        try:
-            return until(fits, what, self.patience)
-        except TimeoutError as error:
-            self.show("get", "ta", NAME, "-n", NAMESPACE, "-o", "yaml")
-            raise TurnFailed(str(error)) from None
+class Demo(Story):
+    """The story."""
 
     def clean(self) -> None:
         self.turn("1. Clean: the bot believes what the exchange says")
@@ -147,16 +109,72 @@ class Demo:
 
     def resume(self, digest: str) -> None:
         self.turn("5. Resumed: a person lifts the hold, and quotes what they have seen")
-        self.show("annotate", "ta", NAME, "-n", NAMESPACE, f"accountsync.dev/resume={digest}")
+        self.say("resume", NAME, "-n", NAMESPACE, "--digest", digest)
         self.read_back("account free to trade", lambda s: s.get("sync") == "InSync" and not s.get("paused"))
         self.table()
         for entry in self.account()["status"]["history"]:
             print(f"  {entry['time']} {entry['who']}: {entry['what']} ({entry.get('why', '')})")
 
-    def believe(self, belief: dict[str, Any]) -> None:
-        fresh = self.belief.with_suffix(".new")
-        fresh.write_text(json.dumps(belief))
-        fresh.replace(self.belief)
+    def enforce(self) -> None:
+        self.turn("6. Enforce: the operator gets a key that may trade, and asks before it acts")
+        self.simulator.control("POST", f"accounts/{NAME}/keys", TRADE_KEY)
+        self.show("apply", "-f", "examples/enforce.yaml", input=example("enforce.yaml", self.simulator))
+        generation = self.account()["metadata"]["generation"]
+
+        def followed(status: Body) -> bool:
+            standing = {condition["type"] for condition in status["conditions"]}
+            seen = status.get("observedGeneration") == generation and status["sync"] == "InSync"
+            return seen and "ApprovalsUnprotected" not in standing
+
+        self.read_back("account in mode Enforce whose approvals are protected", followed)
+
+    def planned(self) -> tuple[str, str]:
+        """The name of the plan, and the id of the order that it cancels."""
+        self.turn("7. Planned: the bot placed an order and lost it; a plan says what to do, and waits")
+        order = self.simulator.control("POST", f"accounts/{NAME}/orders", LOST)
+        order_id = str(order["orderId"])
+        print(f"the exchange now holds order {order_id}, client id grinder_2, of which the bot knows nothing")
+
+        def waits(plan: Body) -> bool:
+            asked = [action.get("orderId") for action in plan["spec"]["actions"]]
+            return asked == [order_id] and plan["status"].get("phase", "Pending") == "Pending"
+
+        plan = self.plan(f"plan to cancel order {order_id}", waits)
+        self.show("get", "rp", "-n", NAMESPACE)
+        print(f"  it waits: {plan['spec']['approval']}")
+        if self.written():
+            raise TurnFailed("something was sent to the exchange that nobody approved")
+        return str(plan["metadata"]["name"]), order_id
+
+    def done(self, name: str, order_id: str, *, skip: bool) -> None:
+        self.turn("8. Approved and done: once, verified by a fresh look, and in the exchange's own log")
+        if not skip:
+            self.say("approve", name, "-n", NAMESPACE, "--yes")
+        self.plan(
+            f"plan {name} that is Done",
+            lambda plan: (plan["metadata"]["name"], plan["status"].get("phase")) == (name, "Done"),
+        )
+        self.show("get", "rp", "-n", NAMESPACE)
+        self.read_back("account in sync again", lambda s: s["sync"] == "InSync" and "Action" not in s["pausedBy"])
+        self.table()
+        print("All that the exchange was ever asked to change on this account:")
+        for row in self.written():
+            asked = " ".join(f"{name}={row['params'].get(name, '')}" for name in ("symbol", "orderId", "recvWindow"))
+            print(f"  {row['method']} {row['path']} {asked} -> {row['status']}")
+        told = [(row["method"], row["params"].get("orderId"), row["effect"]) for row in self.written()]
+        if told != [("DELETE", order_id, True)]:
+            raise TurnFailed(f"expected one DELETE of order {order_id}, and nothing else: {told}")
+        print("The Policy hold stays until a person resumes, as in 5.")
+
+    def written(self) -> list[Body]:
+        """The exchange's log of the requests that could change something."""
+        rows: list[Body] = self.simulator.control("GET", f"requests?account={NAME}&write=true")
+        return rows
+
+
+def example(name: str, simulator: Simulator) -> str:
+    """A file of examples/, with the simulator where it is now."""
+    return (ROOT / "examples" / name).read_text().replace(f"http://127.0.0.1:{PORT}", simulator.url)
 
 
 def free(port: int) -> int:
@@ -174,6 +192,7 @@ def free(port: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--skip-drift", action="store_true", help="leave the drift out: the demo must then fail")
+    parser.add_argument("--skip-approval", action="store_true", help="approve nothing: the demo must then fail")
     parser.add_argument("--patience", type=float, default=45.0, help="seconds that each turn may take")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -188,8 +207,10 @@ def main() -> None:
             digest = demo.pause()
             demo.repair()
             demo.resume(digest)
+            demo.enforce()
+            demo.done(*demo.planned(), skip=options.skip_approval)
             print(f"\nEach turn was read back from the API server, in {time.monotonic() - began:.0f} s.")
-            print("Next: README.md for an account of your own; docs/state.md for how a bot tells its belief.")
+            print("Next: README.md for an account of your own; docs/remediation.md before Enforce.")
             if os.environ.get("KEEP"):
                 keep(demo)
     except TurnFailed as error:
@@ -207,9 +228,8 @@ def started(stack: contextlib.ExitStack) -> Demo:
     print("starting the exchange simulator", flush=True)
     scenario = f"--scenario={ROOT / 'examples' / 'exchange.yaml'}"
     simulator = stack.enter_context(Simulator(scenario, port=free(PORT), control_port=free(CONTROL_PORT)))
-    example = (ROOT / "examples" / "account.yaml").read_text().replace(f"http://127.0.0.1:{PORT}", simulator.url)
     print("$ kubectl apply -f examples/account.yaml")
-    print(plane.kubectl("apply", "-f", "-", input=example).rstrip())
+    print(plane.kubectl("apply", "-f", "-", input=example("account.yaml", simulator)).rstrip())
     binding = ("create", "rolebinding", "accountsync", "-n", NAMESPACE, "--clusterrole=accountsync-tenant")
     plane.kubectl(*binding, "--serviceaccount=accountsync:accountsync")
     print("starting the operator with its own service account, and a bot that publishes its belief", flush=True)
@@ -225,7 +245,7 @@ def started(stack: contextlib.ExitStack) -> Demo:
 def keep(demo: Demo) -> None:
     print("\nLeft running (Ctrl-C ends it):")
     print(f"  export KUBECONFIG={demo.plane.kubeconfig} PATH={demo.plane.programs.folder}:$PATH")
-    print(f"  kubectl get ta -n {NAMESPACE} -w")
+    print(f"  kubectl get ta -n {NAMESPACE} -w; .venv/bin/accountsync plans {NAME} -n {NAMESPACE}")
     print(f"  curl -s http://127.0.0.1:{demo.operator.port}/metrics | grep grinder_")
     print(f"  curl -s {demo.simulator.control.url}/control/accounts/{NAME}   # the exchange; POST …/orders acts on it")
     print(f"  edit {demo.belief}   # what the bot believes", flush=True)

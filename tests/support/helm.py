@@ -94,6 +94,6 @@ def kinds(documents: list[Document]) -> set[str]:
 
 
 def environment(deployment: Document) -> dict[str, str]:
-    """The variables of the operator's container."""
+    """The variables of the operator's container, but for those that only a pod has."""
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    return {variable["name"]: variable["value"] for variable in container["env"]}
+    return {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}

@@ -133,12 +133,17 @@ class Simulator(Program):
 
 
 class Operator(Program):
-    """`accountsync operator` on a free port, talking to the cluster of `kubeconfig`."""
+    """`accountsync operator` on a free port, talking to the cluster of `kubeconfig`.
+
+    Always of one identity, as a pod that starts anew, unless `env` names another: so it need not wait for the end of
+    the Lease that one left which was killed.
+    """
 
     def __init__(self, kubeconfig: Path, *options: str, env: Mapping[str, str] | None = None) -> None:
         command = accountsync("operator", "--host=127.0.0.1", "--port=0", "--allow-endpoint=http://127.0.0.1:*")
         super().__init__(
-            [*command, "--allow-bot-url=http://127.0.0.1:*", *options], {"KUBECONFIG": str(kubeconfig), **(env or {})}
+            [*command, "--allow-bot-url=http://127.0.0.1:*", *options],
+            {"KUBECONFIG": str(kubeconfig), "POD_NAME": "accountsync-0", **(env or {})},
         )
 
     def __enter__(self) -> Self:

@@ -13,14 +13,17 @@ from types import TracebackType
 from typing import Any, Self
 
 import yaml
+from examples.publish_state import mended, now
 from tests.support.controlplane import ControlPlane
 from tests.support.running import ROOT, until
 
+from accountsync.controller.approvals import SENTENCE, TRIAL
 from accountsync.simulator import ApiKey, Simulator
 from accountsync.simulator.thread import SimulatorThread
 
 GROUP = "/apis/accountsync.dev/v1alpha1"
 EVENTS = "/apis/events.k8s.io/v1"
+ADMIN = "admin"
 Body = dict[str, Any]
 
 
@@ -67,7 +70,10 @@ class Api:
 
 def permissions() -> list[Body]:
     """The documents of deploy/install.yaml that say who the operator is and what it may do: all that works here."""
-    kinds = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    kinds = {
+        *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+    }
     documents = yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text())
     return [document for document in documents if document["kind"] in kinds]
 
@@ -77,6 +83,16 @@ def install(plane: ControlPlane) -> None:
     plane.kubectl("apply", "--server-side", f"--filename={ROOT / 'crds'}")
     until(lambda: plane.kubectl("get", "--raw", f"{GROUP}/tradingaccounts", check=False), "an established CRD")
     plane.kubectl("apply", "--filename=-", input=yaml.safe_dump_all(permissions()))
+    until(lambda: _refuses_born_approved(plane), "an admission policy in force")
+
+
+def _refuses_born_approved(plane: ControlPlane) -> bool:
+    trial = f"{GROUP}/namespaces/default/remediationplans?dryRun=All"
+    try:
+        Api(plane)("POST", trial, TRIAL)
+    except ApiError as error:
+        return SENTENCE in str(error)
+    return False
 
 
 def belief(
@@ -179,6 +195,16 @@ class Stage:
             },
         )
 
+    @property
+    def plans(self) -> list[Body]:
+        """The RemediationPlans of the namespace, oldest first."""
+        listed = self.api("GET", f"{GROUP}/namespaces/{self.namespace}/remediationplans")["items"]
+        return sorted(listed, key=lambda plan: int(plan["metadata"]["resourceVersion"]))
+
+    def approve(self, plan: Body) -> Body:
+        path = f"{GROUP}/namespaces/{self.namespace}/remediationplans/{plan['metadata']['name']}"
+        return self.api.merge(path, {"spec": {"approved": True}})
+
     def get(self, name: str) -> Body:
         return self.api("GET", f"{self.accounts}/{name}")
 
@@ -190,7 +216,10 @@ class Stage:
         return self.api.merge(f"{self.accounts}/{name}", patch)
 
     def annotate(self, name: str, key: str, value: str) -> Body:
-        return self.patch(name, {"metadata": {"annotations": {f"accountsync.dev/{key}": value}}})
+        notes = {f"accountsync.dev/{key}": value}
+        if key == "resume":
+            notes["accountsync.dev/resumed-by"] = ADMIN
+        return self.patch(name, {"metadata": {"annotations": notes}})
 
     def await_status(self, name: str, holds: Callable[[Body], object], what: str, timeout: float = 30) -> Body:
         def fits() -> Body | None:
@@ -220,18 +249,27 @@ def find_condition(status: Body, kind: str) -> Body:
 class HttpBot:
     """A bot's /state on loopback: `beliefs` maps a path to a document or to a callable that makes one.
 
-    A `bytes` document is sent as it is; a (status, bytes) pair with that status.
+    A `bytes` document is sent as it is; a (status, bytes) pair with that status. What is posted to `/repair` and one of
+    these paths is kept in `told`, by its repair id, and mends that belief.
     """
 
     def __init__(self) -> None:
         self.beliefs: dict[str, Any] = {}
+        self.told: dict[str, Body] = {}
+        self._mended: dict[str, str] = {}
         bot = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                document = bot.beliefs.get(self.path)
+                self.answer(bot.beliefs.get(self.path))
+
+            def do_POST(self) -> None:
+                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self.answer(bot.mend(self.path.removeprefix("/repair"), told))
+
+            def answer(self, document: Any) -> None:
                 if callable(document):
                     document = document()
                 status = 200
@@ -251,6 +289,22 @@ class HttpBot:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def mend(self, path: str, told: Body) -> Any:
+        """The answer to a repair of the belief at `path`, which is right, and fresh, from then on."""
+        believed = self.beliefs.get(path)
+        state = believed() if callable(believed) else believed
+        if not isinstance(state, dict):
+            return None
+        if told["repairId"] not in self.told:
+            quoted = told["belief"]
+            if quoted.get("bootId") != state.get("bootId") or quoted["asOf"] < self._mended.get(path, ""):
+                return 409, b""
+            right = mended(state, told["repairs"])
+            self.told[told["repairId"]] = told
+            self._mended[path] = now()
+            self.beliefs[path] = lambda: {**right, "asOf": now()}
+        return {"applied": list(range(len(told["repairs"])))}
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

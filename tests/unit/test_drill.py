@@ -89,7 +89,8 @@ def test_the_number_of_patterns_is_the_real_one(ran: tuple[Ended, Path]) -> None
     said = re.search(r"all (\d+) account sync patterns", ended.stdout)
     text = (folder / "drill_e_metrics.txt").read_text()
     assert said
-    assert int(said[1]) == sum(1 for line in text.splitlines() if 'account="drill_e"' in line)
+    shown = [line for line in text.splitlines() if 'account="drill_e"' in line]
+    assert int(said[1]) == len([line for line in shown if not line.startswith("accountsync_account_owned")])
 
 
 def test_the_evidence_is_whole_and_sha256sum_accepts_it(ran: tuple[Ended, Path]) -> None:

@@ -2,9 +2,12 @@
 
 from decimal import Decimal
 
+from accountsync.domain.account import PositionSide
 from accountsync.domain.catalogue import CATALOGUE, Rule
+from accountsync.domain.expected import ExpectedBalance, ExpectedOrder, ExpectedPosition, ExpectedState
 from accountsync.domain.finding import Finding
-from accountsync.report.lines import details, summary
+from accountsync.domain.plan import Repair, RepairKind
+from accountsync.report.lines import details, repaired, summary
 
 POSITION = Finding(Rule.POSITION_MISMATCH, "BTC/USDT:USDT", "net", "0.05", "0.08", Decimal(3_000))
 GHOST = Finding(Rule.POSITION_MISMATCH, "ETH/USDT:USDT", "net", "0", "1")
@@ -51,3 +54,44 @@ def test_every_rule_has_a_line_with_its_sentence() -> None:
         ((_, fields),) = details([finding])
         assert fields["detail"] == finding.message
         assert "{" not in finding.message
+
+
+BELIEF = ExpectedState(
+    as_of=0,
+    positions=(ExpectedPosition("BTC/USDT:USDT", PositionSide.NET, Decimal("0.05")),),
+    orders=(ExpectedOrder("BTC/USDT:USDT", "", "abc123"),),
+    balances=(ExpectedBalance("USDT", Decimal(10)),),
+)
+REPAIRS = (
+    Repair(RepairKind.POSITION, "BTC/USDT:USDT", "net", "0.08"),
+    Repair(RepairKind.POSITION, "ETH/USDT:USDT", "net", "1"),
+    Repair(RepairKind.BALANCE, "USDT", "wallet", "9"),
+    Repair(RepairKind.STALE_ORDER, "BTC/USDT:USDT", "abc123", "canceled", "42", "abc123"),
+    Repair(RepairKind.MISSING_ORDER, "BTC/USDT:USDT", "43", "open", "43", "def456"),
+)
+
+
+def test_each_repair_is_told_as_the_desync_runbook_greps_for_it() -> None:
+    *told, (last, sums) = repaired(REPAIRS, BELIEF)
+    assert {event for event, _ in told} == {"Auto-repair"}
+    assert [(fields["type"], fields["symbol"]) for _, fields in told] == [
+        (repair.kind, repair.symbol) for repair in REPAIRS
+    ]
+    assert last.startswith("Auto-repair")
+    assert sums == {"repairs_applied": 5}
+
+
+def test_a_repair_is_told_with_what_the_bot_believed_and_what_the_exchange_says() -> None:
+    held, new, paid, stale, missing = [fields for _, fields in repaired(REPAIRS, BELIEF)][:5]
+    assert (held["local_qty"], held["exchange_qty"]) == ("0.05", "0.08")
+    assert (new["local_qty"], new["exchange_qty"]) == ("0", "1")
+    assert (paid["local_qty"], paid["exchange_qty"]) == ("10", "9")
+    assert (stale["local_status"], stale["exchange_status"], stale["client_order_id"]) == ("open", "canceled", "abc123")
+    assert (missing["exchange_status"], missing["client_order_id"], missing["id"]) == ("open", "def456", "43")
+    assert "local_status" not in missing, "the bot did not know it"
+
+
+def test_a_repair_of_an_earlier_process_is_told_without_what_the_bot_believed() -> None:
+    ((_, fields), _) = repaired(REPAIRS[:1])
+    assert fields["exchange_qty"] == "0.08"
+    assert "local_qty" not in fields

@@ -18,6 +18,7 @@ from accountsync.domain.decide import Decision, Wishes
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Hold, Signal, Source, Transition
+from accountsync.domain.plan import ActionKind, RepairKind
 from accountsync.domain.policy import Mode, Policy
 from accountsync.errors import BeliefUnobserved, ExchangeUnobserved, Reason
 from accountsync.observe import Failure
@@ -215,10 +216,13 @@ def test_the_exposition_is_one_valid_text(scraped: Scraped) -> None:
     assert "line\nbreak" in scraped.of("grinder_account_sync_last_ts")
 
 
-def test_an_account_has_at_most_twenty_gauges(scraped: Scraped) -> None:
-    scraped.series.credentials_valid, scraped.series.mismatch_limit = True, Decimal(1)
+def test_an_account_has_at_most_twenty_gauges_and_its_two_limits(scraped: Scraped) -> None:
+    scraped.series.credentials_valid = True
     gauges = {name for kind, name, labels, _ in scraped.samples() if kind == "gauge" and "account" in labels}
     assert len(gauges) <= 20
+    scraped.series.mismatch_limit = scraped.series.watchdog_limit = Decimal(1)
+    gauges = {name for kind, name, labels, _ in scraped.samples() if kind == "gauge" and "account" in labels}
+    assert len(gauges) <= 22
 
 
 def test_histograms_carry_no_account(scraped: Scraped) -> None:
@@ -380,6 +384,43 @@ def test_each_hold_that_was_raised_or_lifted_is_counted_by_its_source(scraped: S
         Source.STALE: 1,
     }
     assert scraped.of("accountsync_holds_lifted_total", "source") == {**dict.fromkeys(Source, 0), Source.WATCHDOG: 1}
+
+
+def test_what_became_of_each_action_is_counted_by_its_kind(scraped: Scraped) -> None:
+    zeros = {labels for labels, value in actions(scraped).items() if value == 0}
+    assert {kind for kind, _ in zeros} == set(ActionKind)
+    assert {outcome for _, outcome in zeros} == {"done", "refused", "expired", "unknown", "not_sent", "dry_run"}
+    scraped.series.acted(ActionKind.CANCEL, "done", 2)
+    scraped.series.acted(ActionKind.CANCEL, "done")
+    scraped.series.acted(ActionKind.FLATTEN, "unknown")
+    counts = {labels: value for labels, value in actions(scraped).items() if value}
+    assert counts == {("Cancel", "done"): 3, ("Flatten", "unknown"): 1}
+
+
+def actions(scraped: Scraped) -> dict[tuple[str, str], float]:
+    return {
+        (labels["type"], labels["outcome"]): value
+        for _, name, labels, value in scraped.samples()
+        if name == "accountsync_actions_total"
+    }
+
+
+def test_what_a_bot_put_right_is_counted_by_its_kind(scraped: Scraped) -> None:
+    assert scraped.of("accountsync_repairs_applied_total", "type") == dict.fromkeys(RepairKind, 0)
+    scraped.series.repaired([RepairKind.POSITION, RepairKind.MISSING_ORDER])
+    scraped.series.repaired([RepairKind.POSITION])
+    assert scraped.of("accountsync_repairs_applied_total", "type") == {
+        **dict.fromkeys(RepairKind, 0),
+        RepairKind.POSITION: 2,
+        RepairKind.MISSING_ORDER: 1,
+    }
+
+
+def test_what_waits_and_what_is_unknown_is_shown_as_it_is_now(scraped: Scraped) -> None:
+    names = ("accountsync_plans_waiting", "accountsync_outcomes_unknown")
+    for waiting, unknown in ((0, 0), (1, 2), (0, 0)):
+        scraped.series.planned(waiting, unknown)
+        assert [scraped.value(name) for name in names] == [waiting, unknown]
 
 
 # --- the types of Runbook 11 ---------------------------------------------------------------------------------------

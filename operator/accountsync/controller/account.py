@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -19,14 +19,14 @@ from accountsync.api import v1alpha1 as api
 from accountsync.api.caps import token
 from accountsync.controller import status as written
 from accountsync.controller.conditions import Failing, Outlook, conditions
-from accountsync.controller.events import Events
-from accountsync.controller.kube import CONFLICT, FORBIDDEN, NOT_FOUND, Kube, KubeError
+from accountsync.controller.kube import CONFLICT, FORBIDDEN, NOT_FOUND, KubeError
+from accountsync.controller.ownership import Owner
 from accountsync.controller.policy import policy_of, watchdog_of
-from accountsync.controller.rights import STATUS, Rights
-from accountsync.controller.settings import Settings
-from accountsync.controller.shares import Shares
-from accountsync.controller.sides import Sides, explained
-from accountsync.controller.telling import RESUME, summary, tell_all
+from accountsync.controller.remedying import Remedying
+from accountsync.controller.rights import STATUS
+from accountsync.controller.sides import explained
+from accountsync.controller.telling import RESUME, RESUMED_BY, summary, tell_all
+from accountsync.controller.tools import Tools
 from accountsync.controller.trouble import place_of
 from accountsync.cycle import Cycle, State, idle, run
 from accountsync.domain.catalogue import Rule
@@ -37,11 +37,9 @@ from accountsync.domain.policy import Policy
 from accountsync.errors import ConfigurationError, Reason
 from accountsync.exchange.tested import untested
 from accountsync.observe import Failure
-from accountsync.ports import Clock
-from accountsync.report.evidence_recorder import Recorder
 from accountsync.report.lines import details
 from accountsync.report.lines import summary as discrepancies
-from accountsync.report.metrics import AccountSeries, Metrics
+from accountsync.report.metrics import AccountSeries
 
 REQUESTED_AT = f"{api.GROUP}/requestedAt"
 HOUSEKEEPING = 60.0
@@ -56,34 +54,26 @@ class Trigger(StrEnum):
     PEOPLE = "people"
     BELIEF = "belief"
     SECRET = "secret"  # noqa: S105 - not a password
+    PLAN = "plan"
     RIGHTS = "rights"
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What all loops share."""
-
-    settings: Settings
-    kube: Kube
-    rights: Rights
-    sides: Sides
-    events: Events
-    metrics: Metrics
-    clock: Clock
-    shares: Shares
-    slots: asyncio.Semaphore
-    evidence: Recorder | None = None
 
 
 class Gone(Exception):  # noqa: N818 - no error: the account was deleted
     """The account is no longer there."""
 
 
-class AccountLoop:
-    """Looks after one TradingAccount until it is cancelled or the object is gone."""
+class HandedOver(Exception):  # noqa: N818 - no error: another replica looks after it
+    """The account is another's now."""
 
-    def __init__(self, body: Mapping[str, Any], tools: Tools, *, fresh: bool) -> None:
+
+class AccountLoop:
+    """Looks after one TradingAccount until it is ended, cancelled, or the object is gone or another's."""
+
+    def __init__(self, body: Mapping[str, Any], tools: Tools, owner: Owner, *, fresh: bool) -> None:
         self.body = body
+        self.owner = owner
+        self.gone = False
+        self._ended = False
         self._judged = body
         """The object that the present cycle speaks of; `body` may have moved on."""
         self._tools = tools
@@ -99,12 +89,13 @@ class AccountLoop:
         self._state = State()
         self._restored = False
         self._unwritten = False
+        self._remedying = Remedying(tools, owner, self.namespace, self.name, self.uid)
         self._handled_resume = ""
         self._started = float("-inf")
         self._exchange_failing: Failing | None = None
         self._bot_failing: Failing | None = None
         self._observed = False
-        self._may_trade = False
+        self._excess: tuple[str, ...] = ()
         self._withheld = ""
         self._whole_at: float | None = None
         """When a cycle last judged the whole account, or, before the first that did, any of it."""
@@ -124,16 +115,30 @@ class AccountLoop:
         if _version(body) < _version(self.body):
             return
         before, self.body = self.body, body
+        self.owner.see(body)
+        if self.owner.lost:
+            self.end()
         if _asked(before) != _asked(body):
             self.wake(Trigger.PEOPLE)
 
     def wake(self, trigger: Trigger) -> None:
         """Run a cycle soon. A changed belief matters only while something is to be confirmed, resolved or lifted."""
+        if trigger is Trigger.PLAN:
+            self._remedying.forget()
         waiting = self._state.tracks or {Source.STARTUP, Source.STALE} & self._state.holds.keys() or self._bot_failing
         if trigger is Trigger.BELIEF and not waiting:
             return
         self._triggers.add(trigger)
         self._wake.set()
+
+    def end(self) -> None:
+        """Finish the report that is being written, if one is, and begin nothing more."""
+        self._ended = True
+        self._wake.set()
+
+    def _go_on(self) -> None:
+        if self._ended:
+            raise HandedOver
 
     def uses_secret(self, name: str) -> bool:
         """Whether the spec names this Secret of its namespace."""
@@ -147,6 +152,21 @@ class AccountLoop:
     def reads_configmap(self) -> bool:
         """Whether the bot's state is in a ConfigMap at all."""
         return bool(self._named("configMap"))
+
+    @property
+    def makes_plans(self) -> bool:
+        """Whether the mode lets something be done about what is found."""
+        remediation = (self.body.get("spec") or {}).get("remediation") or {}
+        return remediation.get("mode") == api.Mode.ENFORCE
+
+    @property
+    def has_plans(self) -> bool:
+        """Whether there may be plans of it."""
+        return self._remedying.course.known
+
+    def awaits_plan(self, name: str, version: str) -> bool:
+        """Whether the plan `name` is open, and was another version when it was read."""
+        return self._remedying.awaits(name, version)
 
     def _named(self, field: str) -> set[str]:
         def walk(node: Any) -> set[str]:
@@ -170,6 +190,7 @@ class AccountLoop:
                 await self._sleep_until(due, series)
                 triggers, self._triggers = self._triggers, set()
                 async with self._tools.slots:
+                    self._go_on()
                     began = self._tools.clock.monotonic()
                     if triggers == {Trigger.RIGHTS} and began < due:
                         await self._guarded(series, self._tell_rights(series))
@@ -178,7 +199,10 @@ class AccountLoop:
                     await self._guarded(series, self._turn(series, triggers))
                 due = self._next_due()
         except Gone:
+            self.gone = True
             self._log.info("account is gone")
+        except HandedOver:
+            self._log.info("handed over", owner=self.owner.seen)
         finally:
             self._tools.metrics.forget(self.uid)
             self._tools.sides.forget(self.uid)
@@ -195,7 +219,7 @@ class AccountLoop:
 
     async def _sleep_until(self, due: float, series: AccountSeries) -> None:
         """Wait for the next cycle or a trigger; long intervals still count standing findings every minute."""
-        while (left := self._wake_at(due) - self._tools.clock.monotonic()) > 0:
+        while not self._ended and (left := self._wake_at(due) - self._tools.clock.monotonic()) > 0:
             try:
                 async with asyncio.timeout(min(left, HOUSEKEEPING)):
                     await self._wake.wait()
@@ -219,7 +243,11 @@ class AccountLoop:
         interval = self._interval()
         now = self._tools.clock.monotonic()
         wait = interval - (now - self._phase() * interval) % interval
-        return now + (min(wait, HOUSEKEEPING) if self._unwritten else wait)
+        if self._unwritten:
+            wait = min(wait, HOUSEKEEPING)
+        if self._remedying.again is not None:
+            wait = min(wait, max(self._remedying.again, self._started + MINIMUM_SPACING - now))
+        return now + wait
 
     def _first_due(self) -> float:
         """After a restart: the next tick, or sooner, by its phase too, where the operator was away for long."""
@@ -242,7 +270,7 @@ class AccountLoop:
     async def _guarded(self, series: AccountSeries, turn: Coroutine[Any, Any, None]) -> None:
         try:
             await turn
-        except (Gone, asyncio.CancelledError):
+        except (Gone, HandedOver, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug in one cycle must not end the loop
             series.errors[Reason.INTERNAL.label] += 1
@@ -260,17 +288,19 @@ class AccountLoop:
             self._aged_from = self._unbelieved_from = tools.clock.monotonic()
         series.since, series.belief_since = self._aged_from, self._unbelieved_from
         if account is None or series.suspended:
-            followed = self._follow(idle(self._state, policy, wishes, tools.clock), series, wishes)
+            followed = self._follow(self._idle(policy, wishes), series, wishes)
             await self._report(followed, base, series, handled=True)
             return
         if self._state.created or Trigger.PEOPLE in triggers:
             created = self._state.created
-            followed = self._follow(idle(self._state, policy, wishes, tools.clock), series, wishes)
+            followed = self._follow(self._idle(policy, wishes), series, wishes)
             if created or followed.decision.transitions or followed.decision.refusal:
                 await self._report(followed, self._now(base, policy, account.spec), series, handled=False)
             wishes = replace(wishes, resume="")
         started = time.perf_counter()
         exchange, bot = await tools.sides.of(account)
+        policy = await self._remedying.recall(account, policy, (exchange, bot), self._state.holds)
+        sharing = tools.shares.of(self.uid)
         cycle = await run(
             self._state,
             policy,
@@ -279,7 +309,8 @@ class AccountLoop:
             bot,
             tools.clock,
             since=self._aged_from,
-            sharing=tools.shares.of(self.uid),
+            sharing=sharing,
+            course=self._remedying.course,
         )
         tools.shares.believe(self.uid, cycle.state.believed, policy.belief_stale_after_ms)
         self._follow(cycle, series, wishes)
@@ -287,10 +318,12 @@ class AccountLoop:
         self._learn(cycle, account, series)
         now = self._now(replace(base, observed=True), policy, account.spec)
         await self._report(cycle, now, series, handled=True)
+        if not self._unwritten:
+            await self._remedying.act(cycle, policy, sharing, series, self.body)
         if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
             tools.sides.forget_bot_secret(account)
         if cycle.accepted:
-            self._may_trade = await tools.sides.may_trade(account)
+            self._excess = await tools.sides.excess_rights(account)
         rejected = cycle.exchange is not None and cycle.exchange.reason is Reason.CREDENTIALS_REJECTED
         if rejected and await tools.sides.rotated(account):
             self.wake(Trigger.SECRET)
@@ -304,11 +337,14 @@ class AccountLoop:
         self._judged = self.body
         policy = policy_of(account.spec) if account else Policy()
         wishes = self._wishes(account, self._judged)
-        followed = self._follow(idle(self._state, policy, wishes, self._tools.clock), series, wishes)
+        followed = self._follow(self._idle(policy, wishes), series, wishes)
         base = self._base(account, invalid)
         reads = account is not None and not series.suspended
         outlook = self._now(base, policy, account.spec) if account is not None and reads else base
         await self._report(followed, outlook, series, handled=False)
+
+    def _idle(self, policy: Policy, wishes: Wishes) -> Cycle:
+        return idle(self._state, policy, wishes, self._tools.clock, self._remedying.course)
 
     def _expect(self, series: AccountSeries, account: api.TradingAccount | None) -> None:
         """What the spec says of the account's series; they keep it while the spec is not valid."""
@@ -373,6 +409,7 @@ class AccountLoop:
         self._handled_resume = wishes.resume or self._handled_resume
         series.stand(self._state.tracks, self._state.holds)
         series.turned(cycle.decision.transitions)
+        self._remedying.heard(cycle.decision.transitions)
         self._withheld = cycle.decision.withheld
         return cycle
 
@@ -437,7 +474,9 @@ class AccountLoop:
             sync=self._sync(drift, spec.patience, partly=self._partly(policy)),
             partly=self._partly(policy),
             drift=summary(drift),
-            may_trade=self._may_trade,
+            unprotected=self._remedying.unprotected,
+            blocked=self._remedying.blocked,
+            excess=self._excess,
             skew_ms=self._state.snapshot.skew_ms if self._state.snapshot else 0,
         )
 
@@ -470,6 +509,8 @@ class AccountLoop:
         told = list(cycle.decision.transitions)
         refusal = cycle.decision.refusal
         for _ in range(WRITE_TRIES):
+            if self.owner.lost:
+                raise HandedOver
             status = self._composed(outlook, told, handled=handled)
             document = written.fitted(status.dump())
             series.credentials_valid = _credentials_valid(document)
@@ -502,10 +543,12 @@ class AccountLoop:
             self._told_unwritable = False
             self._written, self._written_at, self._status = weighty, now, status
             self.body = applied
+            self.owner.written()
             break
         else:
             self._unwritten = True
             await self._tell_unwritable()
+        self._remedying.reported(self._state.holds, written=not self._unwritten)
         await tell_all(
             self._tools.events, self.body, cycle.outcome, told, self._state.holds, refusal, (before, self._status)
         )
@@ -536,8 +579,9 @@ class AccountLoop:
         account, _ = self._parsed(self.body)
         policy = policy_of(account.spec) if account else Policy()
         wishes = self._wishes(account, self.body)
-        again = idle(self._state, policy, wishes, self._tools.clock)
+        again = self._idle(policy, wishes)
         self._state, self._handled_resume = again.state, wishes.resume or self._handled_resume
+        self._remedying.heard(again.decision.transitions)
         return again.decision
 
     def _composed(self, outlook: Outlook, told: list[Any], *, handled: bool) -> api.TradingAccountStatus:
@@ -551,6 +595,7 @@ class AccountLoop:
             observed_generation=generation,
             paused=bool(state.holds),
             pause_level=self._pause_level() if state.holds else None,
+            owner=api.Owner(holder=self.owner.holder, epoch=self.owner.epoch),
             paused_by=",".join(sorted(state.holds)),
             holds=tuple(written.holds(state)),
             acknowledged=tuple(written.acknowledged(state)),
@@ -562,7 +607,7 @@ class AccountLoop:
             snapshot=written.snapshot(state) or self._status.snapshot,
             watermarks=written.watermarks(state, self._believed),
             findings=written.findings(state),
-            history=written.history(self._status.history, told, now),
+            history=written.history(self._status.history, told, now, person=_annotation(self._judged, RESUMED_BY)),
             conditions=tuple(conditions(outlook, self._status.conditions, generation=generation, now=now)),
         )
 

@@ -64,7 +64,8 @@ class Outlook:
 
     `untested`: its exchange, where that was never run. `missing`: what the operator may not do in its namespace, and
     `only_late`: all that does is to let it notice changes later.
-    `withheld`: why the watchdog would stop the bot, but for the mode.
+    `withheld`: why the watchdog would stop the bot, but for the mode. `unprotected`: why approvals are not protected,
+    where they matter; `blocked`: why nothing is done about what was found although something is due.
     """
 
     observed: bool = False
@@ -77,13 +78,15 @@ class Outlook:
     drift: str = ""
     open: int = 0
     skew_ms: int = 0
-    may_trade: bool = False
+    excess: tuple[str, ...] = ()
     partly: bool = False
     untested: str = ""
     missing: str = ""
     only_late: bool = False
     holds: Mapping[str, str] = field(default_factory=dict)
     withheld: str = ""
+    unprotected: str = ""
+    blocked: str = ""
 
     @property
     def reading(self) -> bool:
@@ -141,8 +144,9 @@ def _credentials_valid(outlook: Outlook) -> Verdict | None:
     if side is not None and side.failure.reason in CREDENTIAL_REASONS:
         return "False", side.failure.reason, side.failure.message
     if side is None and outlook.reading:
-        if outlook.may_trade:
-            return "True", "MayTrade", "the exchange accepts the key, and the key may trade: give one that only reads"
+        if outlook.excess:
+            may = " and ".join(outlook.excess)
+            return "True", "ExcessRights", f"the exchange accepts the key, which may {may}: give one that only reads"
         return "True", "Accepted", "the exchange accepts the key"
     return None
 
@@ -193,6 +197,18 @@ def _exchange_untested(outlook: Outlook) -> Verdict | None:
     return "True", "NeverRun", f"{how}: try it with remediation.mode Observe first"
 
 
+def _approvals_unprotected(outlook: Outlook) -> Verdict | None:
+    if not outlook.unprotected:
+        return None
+    return "True", "PolicyNotProven", f"plans are made, and nothing is done: {outlook.unprotected}"
+
+
+def _remediation_blocked(outlook: Outlook) -> Verdict | None:
+    if not outlook.blocked or outlook.unprotected:
+        return None
+    return "True", "Blocked", outlook.blocked
+
+
 def gist(condition: Condition) -> tuple[str, str, str]:
     """What of a condition is worth a write and an Event when it changes."""
     text = condition.message if condition.reason in TEXT_MATTERS and condition.type != "InSync" else ""
@@ -211,6 +227,8 @@ TABLE: Sequence[tuple[str, bool, Callable[[Outlook], Verdict | None]]] = (
     ("ClockSkewed", False, _clock_skewed),
     ("PermissionMissing", False, _permission_missing),
     ("ExchangeUntested", False, _exchange_untested),
+    ("ApprovalsUnprotected", False, _approvals_unprotected),
+    ("RemediationBlocked", False, _remediation_blocked),
 )
 
 

@@ -50,8 +50,7 @@ def register(registry: kopf.OperatorRegistry, settings: Settings, *, alone: bool
     async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
 
-    if alone:
-        _register_life(registry, operator)
+    (_register_life if alone else _register_rest)(registry, operator)
 
     @kopf.on.login(registry=registry, id="service-account", errors=kopf.ErrorsMode.IGNORED)
     def login_in_cluster(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -72,6 +71,21 @@ def register(registry: kopf.OperatorRegistry, settings: Settings, *, alone: bool
             operator.manager.account(type, dict(body))
 
     return operator
+
+
+def _register_rest(registry: kopf.OperatorRegistry, operator: Operator) -> None:
+    """The loops end with kopf: it waits for their tasks, and for its own that waits for its flag, and cancels them."""
+
+    @kopf.on.startup(registry=registry)
+    async def go_on(**_: Any) -> None:
+        if operator.manager is not None:
+            operator.manager.resting = False
+
+    @kopf.on.cleanup(registry=registry)
+    async def rest(**_: Any) -> None:
+        operator.kopf_stops.set()
+        if operator.manager is not None:
+            await operator.manager.rest()
 
 
 def _register_life(registry: kopf.OperatorRegistry, operator: Operator) -> None:
@@ -143,6 +157,7 @@ class Following:
         self._registry = registry
         self._namespaces = operator.settings.namespaces
         self._insights = Insights()
+        self._operator = operator
         self._reach = operator.reach = Reach(operator.kube, self._namespaces or (CLUSTER,), self._changed)
 
     async def run(self) -> bool:
@@ -152,7 +167,7 @@ class Following:
             stack.callback(asking.cancel)
             if not await self._opened():
                 return False
-            closed = asyncio.Event()
+            closed, self._operator.kopf_stops = asyncio.Event(), asyncio.Event()
             closing = asyncio.create_task(self._close(closed), name="whether nothing can be followed")
             stack.callback(closing.cancel)
             try:
@@ -162,7 +177,7 @@ class Following:
                     namespaces=NONE_YET if self._namespaces else (),
                     insights=self._insights,
                     standalone=True,
-                    stop_flag=closed,
+                    stop_flag=self._operator.kopf_stops,
                 )
             except ENDS as error:
                 status = getattr(error, "status", None)
@@ -186,6 +201,7 @@ class Following:
     async def _close(self, closed: asyncio.Event) -> None:
         await self._reach.none()
         closed.set()
+        self._operator.kopf_stops.set()
 
     async def _changed(self, namespace: str, is_open: bool) -> None:  # noqa: FBT001 - Reach calls it
         """Let kopf begin or end with a namespace."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes.aio import client, config
 
-from accountsync.api.v1alpha1 import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from accountsync.api.v1alpha1 import API_VERSION, GROUP, KIND, PLAN_KIND, PLAN_PLURAL, PLURAL, VERSION
 
 CALL_TIMEOUT = 10.0
 WATCH_SECONDS = 300
@@ -27,7 +28,10 @@ REFUSED_CAP = 1000
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 FIELD_MANAGER = "accountsync"
 CORE, EVENTS, REVIEWS = "/api/v1", "/apis/events.k8s.io/v1", "/apis/authorization.k8s.io/v1"
+COORDINATION = "/apis/coordination.k8s.io/v1"
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 ACCOUNTS = f"/apis/{GROUP}/{VERSION}"
+ROOTS = {PLAN_PLURAL: ACCOUNTS}
 NOTHING: Mapping[str, str] = MappingProxyType({})
 NOT_FOUND, CONFLICT, FORBIDDEN, GONE = 404, 409, 403, 410
 
@@ -120,20 +124,52 @@ class Kube:
         self, namespace: str, name: str, resource_version: str, status: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Server-side apply of a whole status, decided from `resource_version`; 409 where that is not current."""
+        return await self._applied_status(KIND, PLURAL, namespace, name, resource_version, status)
+
+    async def _applied_status(
+        self, kind: str, plural: str, namespace: str, name: str, resource_version: str, status: Mapping[str, Any]
+    ) -> dict[str, Any]:
         body = {
             "apiVersion": API_VERSION,
-            "kind": KIND,
+            "kind": kind,
             "metadata": {"name": name, "namespace": namespace, "resourceVersion": resource_version},
             "status": status,
         }
         return await self._call(
-            f"apply status of {KIND} {namespace}/{name}",
+            f"apply status of {kind} {namespace}/{name}",
             "PATCH",
-            f"{_named(ACCOUNTS, PLURAL, namespace, name)}/status",
+            f"{_named(ACCOUNTS, plural, namespace, name)}/status",
             {"fieldManager": FIELD_MANAGER, "force": "true"},
             body,
             "application/apply-patch+yaml",
         )
+
+    async def plans(self, namespace: str, selector: str) -> list[dict[str, Any]]:
+        """The RemediationPlans that `selector` selects."""
+        query = {"labelSelector": selector}
+        answer = await self._call(f"list {PLAN_PLURAL}", "GET", _listed(ACCOUNTS, PLAN_PLURAL, namespace), query)
+        return list(answer.get("items") or ())
+
+    async def plan(self, namespace: str, name: str) -> dict[str, Any]:
+        """A RemediationPlan as it is now."""
+        path = _named(ACCOUNTS, PLAN_PLURAL, namespace, name)
+        return await self._call(f"read {PLAN_KIND} {namespace}/{name}", "GET", path)
+
+    async def create_plan(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a RemediationPlan; 409 where there is one of that name."""
+        path = _listed(ACCOUNTS, PLAN_PLURAL, namespace)
+        return await self._call(f"create {PLAN_KIND} in {namespace}", "POST", path, {}, body)
+
+    async def apply_plan_status(
+        self, namespace: str, name: str, resource_version: str, status: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Server-side apply of a plan's whole status; 409 where `resource_version` is not current."""
+        return await self._applied_status(PLAN_KIND, PLAN_PLURAL, namespace, name, resource_version, status)
+
+    async def delete_plan(self, namespace: str, name: str) -> None:
+        """Delete a RemediationPlan."""
+        path = _named(ACCOUNTS, PLAN_PLURAL, namespace, name)
+        await self._call(f"delete {PLAN_KIND} {namespace}/{name}", "DELETE", path)
 
     async def create_event(self, namespace: str, body: Mapping[str, Any]) -> str:
         """Create an events.k8s.io Event and return its name."""
@@ -157,6 +193,20 @@ class Kube:
         review = await self._call("ask for a right", "POST", f"{REVIEWS}/selfsubjectaccessreviews", {}, body)
         return bool(review["status"]["allowed"])
 
+    async def refuses_plan(self, namespace: str, plan: Mapping[str, Any], sentence: str) -> bool:
+        """Whether a ValidatingAdmissionPolicy would refuse to have `plan` created, and with `sentence`; nothing is.
+
+        Raises KubeError where it is refused, but not so.
+        """
+        what = f"try to create a {PLAN_KIND} in namespace {namespace}"
+        path = _listed(ACCOUNTS, PLAN_PLURAL, namespace)
+        status, content = await self._answered(what, "POST", path, {"dryRun": "All"}, plan)
+        if _good(status):
+            return False
+        if not _by_policy(content, sentence):
+            raise KubeError(status, what)
+        return True
+
     async def list_accounts(self, namespace: str) -> str:
         """List the first account of a namespace, or, where that is empty, of the cluster; the list's version."""
         path = _listed(ACCOUNTS, PLURAL, namespace)
@@ -169,7 +219,7 @@ class Kube:
         (await self._opened(f"watch {PLURAL}", _listed(ACCOUNTS, PLURAL, namespace), query)).close()
 
     async def changes(self, plural: str, namespace: str, selector: str, since: str) -> AsyncGenerator[Change, None]:
-        """Watch the metadata of `plural` (secrets or configmaps) that `selector` selects, until the server ends it.
+        """Watch the metadata of `plural` (see ROOTS; else of core) that `selector` selects, until the server ends it.
 
         `since`: a version to go on from; empty: all that there are come first. It may be too old: KubeError 410.
         """
@@ -181,7 +231,7 @@ class Kube:
             "timeoutSeconds": str(WATCH_SECONDS),
             **({"resourceVersion": since} if since else {}),
         }
-        response = await self._opened(what, _listed(CORE, plural, namespace), query)
+        response = await self._opened(what, _listed(ROOTS.get(plural, CORE), plural, namespace), query)
         try:
             yield Change("", since)
             async for line in response.content:
@@ -227,17 +277,79 @@ class Kube:
         content_type: str = "application/json",
     ) -> dict[str, Any]:
         """The JSON of the answer."""
-        with _answering(what):
-            async with asyncio.timeout(CALL_TIMEOUT):
-                sent = await _sent(self._client, method, path, query, body, content_type=content_type)
-                content = await sent.read()
-        if not HTTPStatus.OK <= sent.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise KubeError(sent.status, what)
+        status, content = await self._answered(what, method, path, query, body, content_type)
+        if not _good(status):
+            raise KubeError(status, what)
         try:
             answer: dict[str, Any] = json.loads(content)
         except ValueError:
             raise KubeError(0, what) from None
         return answer
+
+    async def _answered(
+        self,
+        what: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None,
+        content_type: str = "application/json",
+    ) -> tuple[int, bytes]:
+        """The HTTP status and the content of the answer, good or bad."""
+        with _answering(what):
+            async with asyncio.timeout(CALL_TIMEOUT):
+                sent = await _sent(self._client, method, path, query, body, content_type=content_type)
+                return sent.status, await sent.read()
+
+    async def namespace(self) -> str:
+        """The namespace of the pod, or of the kubeconfig's context."""
+        try:
+            return (await asyncio.to_thread(NAMESPACE_FILE.read_text)).strip()
+        except OSError:
+            pass
+        try:
+            _, context = await asyncio.to_thread(config.list_kube_config_contexts)
+        except config.ConfigException:
+            return "default"
+        return (context or {}).get("context", {}).get("namespace") or "default"
+
+    async def lease(self, namespace: str, name: str) -> dict[str, Any]:
+        """A Lease as it is now."""
+        what = f"read Lease {namespace}/{name}"
+        return await self._call(what, "GET", _named(COORDINATION, "leases", namespace, name))
+
+    async def leases(self, namespace: str, selector: str) -> list[dict[str, Any]]:
+        """The Leases that `selector` selects, as they are now."""
+        path = _listed(COORDINATION, "leases", namespace)
+        answer = await self._call("list Leases", "GET", path, {"labelSelector": selector})
+        return list(answer.get("items") or ())
+
+    async def write_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a Lease or, where `body` has a resourceVersion, replace that version of it: else 409."""
+        what = f"write Lease {namespace}/{name}"
+        if "resourceVersion" in body["metadata"]:
+            return await self._call(what, "PUT", _named(COORDINATION, "leases", namespace, name), {}, body)
+        return await self._call(what, "POST", _listed(COORDINATION, "leases", namespace), {}, body)
+
+    async def delete_lease(self, namespace: str, name: str, version: str) -> None:
+        """Delete a Lease if it is still of this version: else 409."""
+        path = _named(COORDINATION, "leases", namespace, name)
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"resourceVersion": version}}
+        await self._call(f"delete Lease {namespace}/{name}", "DELETE", path, {}, body)
+
+
+def _good(status: int) -> bool:
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _by_policy(content: bytes, sentence: str) -> bool:
+    """Whether a refusal is a ValidatingAdmissionPolicy's, for the reason that `sentence` gives."""
+    try:
+        message = str(json.loads(content)["message"])
+    except (ValueError, LookupError, TypeError):
+        return False
+    _, by_policy, reason = message.partition("denied request: ")
+    return "ValidatingAdmissionPolicy '" in message and bool(by_policy) and reason.startswith(sentence)
 
 
 def _listed(root: str, plural: str, namespace: str) -> str:

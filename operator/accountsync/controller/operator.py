@@ -7,17 +7,19 @@ from pathlib import Path
 
 import structlog
 
-from accountsync.clock import SystemClock
-from accountsync.controller.account import Tools
+from accountsync.clock import SystemClock, elapsed
+from accountsync.controller.approvals import Approvals
 from accountsync.controller.events import Events
 from accountsync.controller.kube import Kube, NoClusterError
 from accountsync.controller.manager import Manager
+from accountsync.controller.ownership import Own, Replica, identified
 from accountsync.controller.reach import Reach
 from accountsync.controller.rights import Rights
 from accountsync.controller.server import Server
 from accountsync.controller.settings import Settings
 from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides
+from accountsync.controller.tools import Tools
 from accountsync.report.evidence_recorder import Recorder
 from accountsync.report.evidence_store import Store
 from accountsync.report.metrics import Metrics
@@ -43,6 +45,8 @@ class Operator:
         self.started = False
         self.reach: Reach | None = None
         """What is followed now; None where it is not known: under `kopf run`."""
+        self.kopf_stops = asyncio.Event()
+        """Set: the present run of kopf ends."""
         self.server = Server(self.metrics, settings.host, settings.port, unready=lambda: self.unready)
         self._rights = Rights(self.kube)
         self._events = Events(self.kube, self._rights, clock)
@@ -51,13 +55,15 @@ class Operator:
         store = Store(folder, keep=settings.evidence_keep, max_bytes=settings.evidence_max_bytes)
         self._evidence = Recorder(store, clock, self.metrics.registry)
         self.manager: Manager | None = None
+        self._replica: Replica | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     @property
     def unready(self) -> str:
         """Why it looks after nothing; empty: it does."""
-        if not self.started:
+        if not self.started or self._replica is None:
             return "not started yet"
-        return self.reach.reason if self.reach is not None else ""
+        return (self.reach.reason if self.reach is not None else "") or self._replica.reason
 
     def _followed(self) -> Mapping[str, bool]:
         """Each namespace to follow, `*` for all of them, and whether it is."""
@@ -70,6 +76,7 @@ class Operator:
             await self.kube.__aenter__()
         except NoClusterError as error:
             raise StartError(str(error)) from None
+        self._replica = await self._among_replicas()
         self.manager = Manager(
             Tools(
                 settings=self.settings,
@@ -80,9 +87,11 @@ class Operator:
                 metrics=self.metrics,
                 clock=self._clock,
                 shares=Shares(self._clock),
+                approvals=Approvals(self.kube, self._clock),
                 slots=asyncio.Semaphore(self.settings.max_concurrent),
                 evidence=self._evidence,
-            )
+            ),
+            self._replica,
         )
         try:
             await self.server.start()
@@ -94,15 +103,34 @@ class Operator:
             ) from None
         if self.settings.evidence:
             self._evidence.start()
+        self._renewing = asyncio.create_task(self._replica.run(), name="renewal of the Lease")
         self.started = True
         gc.freeze()  # what start-up made stays: later collections need not walk it
         log.info("operator started", port=self.server.port, sync_enabled=self.settings.sync_enabled)
+
+    async def _among_replicas(self) -> Replica:
+        settings = self.settings
+        own = Own(
+            identity=identified(settings.identity),
+            namespace=settings.own_namespace or await self.kube.namespace(),
+            duration=settings.lease_duration,
+            follows=frozenset(settings.namespaces),
+        )
+        return Replica(own, self.kube, self._rights, elapsed)
+
+    async def _leave(self) -> None:
+        """Let the other replicas have the accounts at once."""
+        if self._renewing is not None and self._replica is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+            await self._replica.release()
 
     async def stop(self) -> None:
         """Stop in the opposite order."""
         self.started = False
         if self.manager is not None:
             await self.manager.close()
+        await self._leave()
         await self._rights.close()
         await self._evidence.close()
         await self.server.stop()

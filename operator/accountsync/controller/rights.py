@@ -12,14 +12,18 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from accountsync.api.v1alpha1 import GROUP, PLURAL
+from accountsync.api.v1alpha1 import GROUP, PLAN_PLURAL, PLURAL
 from accountsync.controller.kube import FORBIDDEN, KubeError
 
 SURE_AFTER, ASK_AGAIN, ASK_RARELY = 2.0, 30.0, 600.0
 AT_ONCE = 4
 """Questions in flight: a right that many namespaces lack must not keep the API server busy."""
-EVENTS, STATUS = "events", f"{PLURAL}/status"
-GROUPS = {EVENTS: "events.k8s.io", PLURAL: GROUP, STATUS: GROUP}
+EVENTS, STATUS, LEASES = "events", f"{PLURAL}/status", "leases"
+GROUPS = {
+    EVENTS: "events.k8s.io",
+    LEASES: "coordination.k8s.io",
+    **dict.fromkeys((PLURAL, STATUS, PLAN_PLURAL, f"{PLAN_PLURAL}/status"), GROUP),
+}
 WATCH = "watch"
 log = structlog.get_logger()
 
@@ -39,11 +43,13 @@ class Right(NamedTuple):
     @property
     def only_late(self) -> bool:
         """Whether what it is for works without it, only later."""
-        return self.verb == WATCH and self.resource not in GROUPS
+        return self.verb == WATCH and self.resource != PLURAL
 
     @property
     def advice(self) -> str:
         """What to do where it is missing."""
+        if self.resource == LEASES:
+            return "bind Role accountsync-leases"
         if self.resource in GROUPS:
             return "bind ClusterRole accountsync"
         hint = ", or switch the watch off" if self.verb == WATCH else ""

@@ -7,12 +7,13 @@ of one use can't be sent to another's address. Nothing is written to disk, and n
 from collections.abc import Mapping
 
 from accountsync.controller.kube import FORBIDDEN, NOT_FOUND, Kube, KubeError, Secret
-from accountsync.errors import ConfigurationError, Reason, Unobserved
+from accountsync.errors import AccountSyncError, ConfigurationError, Reason, Unobserved
 from accountsync.ports import Clock
 
 KEEP_SECONDS = 60.0
 KEEP_THROUGH_OUTAGE = 3600.0
 EXCHANGE_READ = "exchange-read"
+EXCHANGE_TRADE = "exchange-trade"
 BOT = "bot"
 
 
@@ -43,7 +44,18 @@ class SecretStore:
 
         Raises ConfigurationError that says what to do, or Unobserved where the API server did not answer.
         """
-        secret = await self._secret(namespace, name, field)
+        return self._for_use(await self._secret(namespace, name, field), namespace, name, use, field)
+
+    async def read_once(self, namespace: str, name: str, use: str, field: str) -> Mapping[str, str]:
+        """The same, read now and kept nowhere."""
+        try:
+            secret = await self._kube.secret(namespace, name)
+        except KubeError as error:
+            raise _problem(error, namespace, name, field) from None
+        return self._for_use(secret, namespace, name, use, field)
+
+    @staticmethod
+    def _for_use(secret: Secret, namespace: str, name: str, use: str, field: str) -> Mapping[str, str]:
         if secret.use != use:
             raise ConfigurationError(
                 Reason.SECRET_NOT_LABELLED,
@@ -64,22 +76,26 @@ class SecretStore:
             if error.status in (NOT_FOUND, FORBIDDEN):
                 self.forget(namespace, name)
                 self._versions[namespace, name] = ""
-            if error.status == NOT_FOUND:
-                raise ConfigurationError(
-                    Reason.SECRET_NOT_FOUND, f"{field}: there is no Secret {name} in namespace {namespace}: create it"
-                ) from None
-            if error.status == FORBIDDEN:
-                raise ConfigurationError(
-                    Reason.SECRET_FORBIDDEN,
-                    f'{field}: the operator may not get secrets "{name}" in namespace "{namespace}":'
-                    " bind ClusterRole accountsync-tenant there, or grant get on this Secret",
-                ) from None
-            if kept is not None:
+            elif kept is not None:
                 return kept[1]
-            raise Unobserved(Reason.API_SERVER_UNAVAILABLE, f"{field}: the API server did not answer") from None
+            raise _problem(error, namespace, name, field) from None
         self._versions[namespace, name] = secret.version
         if forgotten == self._forgotten:  # else it may have changed since it was sent to us
             now = self._clock.monotonic()
             self._kept = {key: kept for key, kept in self._kept.items() if now - kept[0] < KEEP_THROUGH_OUTAGE}
             self._kept[namespace, name] = (now, secret)
         return secret
+
+
+def _problem(error: KubeError, namespace: str, name: str, field: str) -> AccountSyncError:
+    if error.status == NOT_FOUND:
+        return ConfigurationError(
+            Reason.SECRET_NOT_FOUND, f"{field}: there is no Secret {name} in namespace {namespace}: create it"
+        )
+    if error.status == FORBIDDEN:
+        return ConfigurationError(
+            Reason.SECRET_FORBIDDEN,
+            f'{field}: the operator may not get secrets "{name}" in namespace "{namespace}":'
+            " bind ClusterRole accountsync-tenant there, or grant get on this Secret",
+        )
+    return Unobserved(Reason.API_SERVER_UNAVAILABLE, f"{field}: the API server did not answer")

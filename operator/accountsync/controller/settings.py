@@ -1,11 +1,13 @@
 """How an operator process is set up: from the environment, so that `kopf run` and `accountsync operator` agree."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 TRUTHY = frozenset({"1", "true", "yes", "on"})
 FALSY = frozenset({"0", "false", "no", "off"})
+SHORTEST_LEASE, LONGEST_LEASE = 2, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,9 @@ class Settings:
     """`namespaces` empty: the whole cluster. `port` 0: any free one. `sync_enabled` False switches all syncing off.
 
     `evidence`: of every account, whatever its spec says. It goes to `artifact_dir`/account_sync; at most
-    `evidence_keep` bundles are kept, of together `evidence_max_bytes`.
+    `evidence_keep` bundles are kept, of together `evidence_max_bytes`. `identity`: of this replica; empty: a new one
+    for each process. `own_namespace`: where its Lease is; empty: where the pod or the kubeconfig says.
+    `lease_duration`: seconds.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -29,6 +33,9 @@ class Settings:
     artifact_dir: str = ".artifacts"
     evidence_keep: int = 1000
     evidence_max_bytes: int = 256 * 2**20
+    identity: str = ""
+    own_namespace: str = ""
+    lease_duration: int = 15
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -67,4 +74,17 @@ class Settings:
             artifact_dir=env.get("GRINDER_ARTIFACT_DIR") or ".artifacts",
             evidence_keep=number("ACCOUNTSYNC_EVIDENCE_KEEP", 1000, 1, 1_000_000),
             evidence_max_bytes=number("ACCOUNTSYNC_EVIDENCE_MAX_BYTES", 256 * 2**20, 1, 2**50),
+            identity=env.get("ACCOUNTSYNC_IDENTITY") or env.get("POD_NAME") or "",
+            own_namespace=env.get("POD_NAMESPACE") or "",
+            lease_duration=_lease_duration(env),
         )
+
+
+def _lease_duration(env: Mapping[str, str]) -> int:
+    text = env.get("ACCOUNTSYNC_LEASE_DURATION", "").strip() or "15s"
+    found = re.fullmatch(r"([0-9]{1,3})s", text, re.ASCII)
+    if found is None or not SHORTEST_LEASE <= int(found[1]) <= LONGEST_LEASE:
+        raise ValueError(
+            f"ACCOUNTSYNC_LEASE_DURATION: expected whole seconds from {SHORTEST_LEASE}s to {LONGEST_LEASE}s"
+        )
+    return int(found[1])

@@ -52,6 +52,11 @@ class Shares:
         """An account is gone, or alone on its exchange account."""
         self._members.pop(uid, None)
 
+    def key(self, uid: str) -> str:
+        """By which its owner is chosen: the same for all accounts that share one, so that one process has them all."""
+        member = self._members.get(uid)
+        return "/".join(member.place) if member else uid
+
     def believe(self, uid: str, belief: ExpectedState | None, stale_after_ms: int) -> None:
         """What the bot of an account believes, as its own cycle accepted it; None: Unknown."""
         member = self._members.get(uid)

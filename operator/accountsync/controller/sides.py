@@ -10,24 +10,27 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
-from accountsync.api.v1alpha1 import TradingAccount
+from accountsync.api.v1alpha1 import ExcessRights, TradingAccount
 from accountsync.bot.address import AddressPolicy
 from accountsync.bot.configmap import ConfigMapState
 from accountsync.bot.http import HttpState, open_session
+from accountsync.bot.repairs import HttpRepairs
 from accountsync.controller.kube import FORBIDDEN, NOT_FOUND, Kube, KubeError
-from accountsync.controller.secrets import BOT, EXCHANGE_READ, SecretStore
+from accountsync.controller.secrets import BOT, EXCHANGE_READ, EXCHANGE_TRADE, SecretStore
 from accountsync.controller.settings import Settings
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.marks import Mark
-from accountsync.errors import AccountSyncError, BeliefUnobserved, Reason
+from accountsync.errors import AccountSyncError, BeliefUnobserved, ConfigurationError, Reason
 from accountsync.exchange.ccxt_exchange import CcxtExchange
 from accountsync.exchange.endpoint import EndpointPolicy
-from accountsync.exchange.venue import Venues
+from accountsync.exchange.trading import CcxtTrading
+from accountsync.exchange.venue import Venue, Venues
 from accountsync.observe import Failure
-from accountsync.ports import BotState, Clock, Exchange
+from accountsync.ports import BotState, Clock, Exchange, Repairs, Trading
 
 READ_SECRET = "spec.credentials.read.secretRef"  # noqa: S105 - a path
+TRADE_SECRET = "spec.credentials.trade.secretRef"  # noqa: S105
 BOT_SECRET = "spec.bot.state.http.secretRef"  # noqa: S105
 
 
@@ -110,7 +113,7 @@ class _Made:
     recipe: tuple[object, ...]
     exchange: CcxtExchange
     asked: bool = False
-    may_trade: bool = False
+    excess: tuple[str, ...] = ()
 
 
 class Sides:
@@ -148,16 +151,45 @@ class Sides:
             return False
         return self._made.get(account.metadata.uid) is not before
 
-    async def may_trade(self, account: TradingAccount) -> bool:
-        """Whether the key for reading may trade too, as far as the exchange tells; it is asked once for each key."""
+    async def excess_rights(self, account: TradingAccount) -> tuple[str, ...]:
+        """What the key for reading may do besides, as far as the exchange tells; it is asked once for each key."""
         made = self._made.get(account.metadata.uid)
         if made is None:
-            return False
+            return ()
         if not made.asked:
             made.asked = True
             with contextlib.suppress(AccountSyncError):
-                made.may_trade = bool(await made.exchange.may_trade())
-        return made.may_trade
+                made.excess = await made.exchange.excess_rights() or ()
+        return made.excess
+
+    async def trading(self, account: TradingAccount) -> Trading:
+        """The account with the key that may trade, read now; close it. Raises ConfigurationError or Unobserved."""
+        trade = account.spec.credentials.trade
+        if trade is None:
+            raise ConfigurationError(
+                Reason.SECRET_NOT_FOUND, f"{TRADE_SECRET}: names no Secret with a key that may trade"
+            )
+        namespace, name = account.metadata.namespace, trade.secret_ref.name
+        keys = await self._secrets.read_once(namespace, name, EXCHANGE_TRADE, TRADE_SECRET)
+        return CcxtTrading(self._venue(account), keys, timeout=account.spec.effective_timeout())
+
+    def expires_requests(self, account: TradingAccount) -> bool:
+        """Whether the exchange refuses a request that comes late; not where it is not known."""
+        try:
+            return bool(self._venue(account).dialect.expires_requests)
+        except AccountSyncError:
+            return False
+
+    def repairs(self, account: TradingAccount, exchange: Exchange, bot: BotState) -> Repairs | None:
+        """The write side of the bot's state; None: it has none."""
+        http = account.spec.bot.state.http
+        if http is None or not http.repair_path or not isinstance(bot, HttpState):
+            return None
+        try:
+            url = self._addresses.beside(bot.url, http.repair_path)
+        except AccountSyncError:
+            return None
+        return HttpRepairs(bot, url, canonical=exchange.canonical_symbol)
 
     def forget_bot_secret(self, account: TradingAccount) -> None:
         """After the bot refused to answer: its Secret is read anew for the next question."""
@@ -188,9 +220,13 @@ class Sides:
         if self._session is not None:
             await self._session.close()
 
+    def _venue(self, account: TradingAccount) -> Venue:
+        spec = account.spec.exchange
+        return self._venues.get(spec.id, sandbox=spec.sandbox, endpoint=spec.endpoint)
+
     async def _exchange(self, account: TradingAccount) -> CcxtExchange:
         spec = account.spec
-        venue = self._venues.get(spec.exchange.id, sandbox=spec.exchange.sandbox, endpoint=spec.exchange.endpoint)
+        venue = self._venue(account)
         name = spec.credentials.read.secret_ref.name
         keys = await self._secrets.read(account.metadata.namespace, name, EXCHANGE_READ, READ_SECRET)
         recipe = (venue, tuple(sorted(keys.items())), spec.effective_timeout())
@@ -200,6 +236,11 @@ class Sides:
                 await made.exchange.close()
             made = _Made(recipe, CcxtExchange(venue, keys, timeout=spec.effective_timeout()))
             self._made[account.metadata.uid] = made
+        if made.excess and spec.credentials.excess_rights is ExcessRights.REFUSE:
+            rights = " and ".join(made.excess)
+            raise ConfigurationError(
+                Reason.EXCESS_RIGHTS, f"{READ_SECRET}: Secret {name}: its key may {rights}: give one that only reads"
+            )
         return made.exchange
 
     def _bot(self, account: TradingAccount) -> BotState:

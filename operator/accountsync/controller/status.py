@@ -192,15 +192,15 @@ def watchdog(state: State) -> api.WatchdogMemory | None:
 
 
 def history(
-    before: Sequence[api.Transition], transitions: Sequence[Transition], now: datetime
+    before: Sequence[api.Transition], transitions: Sequence[Transition], now: datetime, *, person: str = ""
 ) -> tuple[api.Transition, ...]:
-    """The last transitions, newest last."""
+    """The last transitions, newest last. `person`: who resumed, where that is known."""
     fresh = [
         api.Transition(
             time=now,
             who="spec.paused"
             if transition.source is Source.USER
-            else "person"
+            else person or "person"
             if _by_person(transition)
             else "operator",
             what=f"{'raised' if transition.raised else 'lifted'} {transition.source}",
@@ -228,6 +228,7 @@ def significant(status: dict[str, Any]) -> str:
                 (f["rule"], f.get("symbol", ""), f.get("id", ""), f["severity"]) for f in counted.get("items", ())
             ),
             "total": counted.get("total", 0),
+            "owner": status.get("owner"),
             "bootId": status.get("watermarks", {}).get("bootId"),
             "fillSymbols": status.get("watermarks", {}).get("fillSymbols", ()),
             **{

@@ -11,9 +11,9 @@ from accountsync.domain.confirm import Outcome
 from accountsync.domain.finding import Finding, worst_first
 from accountsync.domain.holds import BY_PERSON, Hold, Holds, Source, Transition
 
-RESUME = f"{GROUP}/resume"
+RESUME, RESUMED_BY = f"{GROUP}/resume", f"{GROUP}/resumed-by"
 TOLD_CONDITIONS = ("CredentialsValid", "BotReachable", "Ready")
-WARNINGS = ("PermissionMissing", "ExchangeUntested")
+WARNINGS = ("PermissionMissing", "ExchangeUntested", "ApprovalsUnprotected", "RemediationBlocked")
 """Conditions that are bad while they are there."""
 
 
@@ -76,7 +76,7 @@ def _with_command(note: str, hold: Hold, metadata: Mapping[str, Any]) -> str:
     if not hold.digest:
         return note
     account = f"-n {metadata['namespace']} ta {metadata['name']}"
-    return f"{note}. To resume over it: kubectl annotate --overwrite {account} {RESUME}={hold.digest}"
+    return f"{note}. To resume over it: kubectl annotate --overwrite {account} {RESUME}={hold.digest} {RESUMED_BY}=YOU"
 
 
 def _widened(

@@ -1,4 +1,4 @@
-"""Changes of Secrets and of ConfigMaps with bots' states: one watch for each namespace that has accounts.
+"""Changes of Secrets, of ConfigMaps with bots' states, and of plans: one watch for each namespace that has accounts.
 
 Tenants let the operator in one namespace at a time. kopf watches a kind in the whole cluster or in none of it, and
 ends the operator where it may not; so kopf watches the accounts, and this module what they name.
@@ -17,16 +17,17 @@ from typing import NamedTuple
 
 import structlog
 
-from accountsync.api.v1alpha1 import GROUP
+from accountsync.api.v1alpha1 import GROUP, PLAN_PLURAL
 from accountsync.controller.kube import FORBIDDEN, GONE, Kube, KubeError
 from accountsync.controller.rights import WATCH, Rights
 from accountsync.controller.trouble import place_of
 
-SECRETS, CONFIGMAPS = "secrets", "configmaps"
+SECRETS, CONFIGMAPS, PLANS = "secrets", "configmaps", PLAN_PLURAL
 USE_LABEL = f"{GROUP}/use"
 SELECTORS = {
     SECRETS: f"{USE_LABEL} in (exchange-read, bot)",
     CONFIGMAPS: f"{USE_LABEL}=bot-state",
+    PLANS: f"{GROUP}/account-uid",
 }
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 log = structlog.get_logger()

@@ -120,7 +120,7 @@ async def metrics_contract(record: Record, account: Account) -> str:
     patterns = required(NAMESPACE, account.name)
     record.check("types missing", missing(shown.text, types()), [])
     record.check("series missing after a cycle", missing(shown.text, patterns), [])
-    record.check("series shown", len(shown), len(patterns))
+    record.check("series shown, and who looks after it", len(shown), len(patterns) + 1)
     record.check("runbooks' names not in the table", sorted(IN_RUNBOOKS - {row.name for row in TABLE}), [])
     return f"all {len(patterns)} account sync patterns present"
 

@@ -17,6 +17,7 @@ from prometheus_client.samples import Sample
 
 from accountsync.domain.catalogue import CATALOGUE, Rule
 from accountsync.domain.holds import Source
+from accountsync.domain.plan import ActionKind, RepairKind
 from accountsync.errors import Reason
 from accountsync.ports import Clock
 from accountsync.report.series import RECOUNT_AFTER, AccountSeries
@@ -25,6 +26,7 @@ __all__ = ["RECOUNT_AFTER", "TABLE", "AccountSeries", "Kind", "Metrics", "Row"]
 
 RULE_LABELS = ("none", *(row.account_sync for row in CATALOGUE.values()))
 TYPE_LABELS = tuple(row.reconcile for row in CATALOGUE.values() if row.reconcile)
+OUTCOME_LABELS = ("done", "refused", "expired", "unknown", "not_sent", "dry_run")
 REASON_LABELS = ("none", *(reason.label for reason in Reason))
 
 
@@ -39,6 +41,7 @@ class Kind(StrEnum):
 class Row:
     """One metric of an account: a series for each of `values`, told apart by `label`; without one, a single series.
 
+    Where it takes several labels to tell them apart, `label` and each of `values` are as many words.
     `read` takes the account's series, monotonic seconds now and one of `values`; what it gives None for is not shown.
     `sure`: it gives a number for every account that is not suspended.
     """
@@ -67,10 +70,8 @@ class Row:
 
     def labels(self, namespace: str, account: str, value: str) -> dict[str, str]:
         """What names one of its series."""
-        labels = {"namespace": namespace, "account": account}
-        if self.label:
-            labels[self.label] = value
-        return labels
+        told_apart = zip(self.label.split(), value.split(), strict=True)
+        return {"namespace": namespace, "account": account, **dict(told_apart)}
 
 
 def _optional(number: Decimal | bool | None) -> float | None:  # noqa: FBT001 - a number to show
@@ -206,6 +207,34 @@ TABLE = (
         tuple(Source),
     ),
     Row(
+        "accountsync_plans_waiting",
+        Kind.GAUGE,
+        "Plans that wait for a person's approval.",
+        lambda series, *_: series.waiting,
+    ),
+    Row(
+        "accountsync_outcomes_unknown",
+        Kind.GAUGE,
+        "Actions of which nobody knows whether they happened.",
+        lambda series, *_: series.unknown,
+    ),
+    Row(
+        "accountsync_actions_total",
+        Kind.COUNTER,
+        "Actions of plans, by what became of them; one that was unknown for a while counts as that as well.",
+        lambda series, _, told: series.actions[told],
+        "type outcome",
+        tuple(f"{kind} {outcome}" for kind in ActionKind for outcome in OUTCOME_LABELS),
+    ),
+    Row(
+        "accountsync_repairs_applied_total",
+        Kind.COUNTER,
+        "What bots put right in their belief because they were told to.",
+        lambda series, _, kind: series.repairs[RepairKind(kind)],
+        "type",
+        tuple(RepairKind),
+    ),
+    Row(
         "grinder_account_sync_errors_total",
         Kind.COUNTER,
         "Failures to learn one side, by reason.",
@@ -244,6 +273,8 @@ class Metrics(Collector):
         """(exchange, egress, weight used in this minute, limit) for each budget in use."""
         self.followed: Callable[[], Mapping[str, bool]] = dict
         """Each namespace to follow, and whether it is; `*`: all of the cluster."""
+        self.unowned: Callable[[], Iterable[tuple[str, str]]] = tuple
+        """(namespace, account) of each account that is known here and that another replica looks after, or none."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
         self.cycle_duration = Histogram(
@@ -283,6 +314,16 @@ class Metrics(Collector):
         owned = GaugeMetricFamily("accountsync_owned_accounts", "Accounts that this replica looks after.")
         owned.add_metric([], len(accounts))
         yield owned
+        looked_after = GaugeMetricFamily(
+            "accountsync_account_owned",
+            "1 where this replica looks after the account, 0 where it only knows of it.",
+            labels=("namespace", "account"),
+        )
+        for series in accounts:
+            looked_after.add_metric([series.namespace, series.account], 1)
+        for namespace, account in self.unowned():
+            looked_after.add_metric([namespace, account], 0)
+        yield looked_after
         followed = GaugeMetricFamily(
             "accountsync_namespace_followed",
             "1 while the accounts of a namespace, or, as *, of the cluster, can be listed and watched.",

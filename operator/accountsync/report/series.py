@@ -10,6 +10,7 @@ from accountsync.domain.catalogue import CATALOGUE, Rule
 from accountsync.domain.confirm import Tracks
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Holds, Source, Transition
+from accountsync.domain.plan import ActionKind, RepairKind
 from accountsync.domain.watchdog import notional_at_risk
 
 RECOUNT_AFTER = 60.0
@@ -55,6 +56,10 @@ class AccountSeries:
     raised: Counter[Source] = field(default_factory=Counter)
     lifted: Counter[Source] = field(default_factory=Counter)
     counted: dict[str, float] = field(default_factory=dict)
+    waiting: int = 0
+    unknown: int = 0
+    actions: Counter[str] = field(default_factory=Counter)
+    repairs: Counter[RepairKind] = field(default_factory=Counter)
 
     def record(self, cycle: Cycle, monotonic: float) -> None:
         """Take over what `cycle` learned."""
@@ -106,6 +111,18 @@ class AccountSeries:
         """Count the holds that were raised and lifted."""
         for transition in transitions:
             (self.raised if transition.raised else self.lifted)[transition.source] += 1
+
+    def planned(self, waiting: int, unknown: int) -> None:
+        """How many plans wait for a person now, and of how many actions nobody knows what became of them."""
+        self.waiting, self.unknown = waiting, unknown
+
+    def acted(self, kind: ActionKind, outcome: str, count: int = 1) -> None:
+        """Count actions that came to this `outcome`."""
+        self.actions[f"{kind} {outcome}"] += count
+
+    def repaired(self, kinds: Iterable[RepairKind]) -> None:
+        """Count what the bot put right in its belief."""
+        self.repairs.update(kinds)
 
     def count(self, findings: Iterable[Finding], monotonic: float) -> None:
         """Advance the mismatch counters for findings that are confirmed and were shown."""

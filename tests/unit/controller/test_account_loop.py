@@ -14,10 +14,12 @@ from typing import Any, cast
 import pytest
 from prometheus_client import generate_latest
 from tests.support.fakes import START_MS, FakeBot, FakeExchange, ManualClock, truth
+from tests.support.owning import sole_owner
 
 from accountsync.api import v1alpha1 as api
 from accountsync.controller import account, rights
-from accountsync.controller.account import HOUSEKEEPING, REQUESTED_AT, AccountLoop, Tools, Trigger
+from accountsync.controller.account import HOUSEKEEPING, REQUESTED_AT, AccountLoop, Trigger
+from accountsync.controller.approvals import Approvals
 from accountsync.controller.conditions import Failing
 from accountsync.controller.events import SERIES_SECONDS, Events
 from accountsync.controller.kube import CONFLICT, Kube, KubeError
@@ -26,6 +28,7 @@ from accountsync.controller.settings import Settings
 from accountsync.controller.shares import Shares
 from accountsync.controller.sides import Sides
 from accountsync.controller.telling import RESUME
+from accountsync.controller.tools import Tools
 from accountsync.cycle import State
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.confirm import Track
@@ -139,8 +142,11 @@ class FakeSides:
     async def rotated(self, _account: api.TradingAccount) -> bool:
         return False
 
-    async def may_trade(self, _account: api.TradingAccount) -> bool:
-        return False
+    async def excess_rights(self, _account: api.TradingAccount) -> tuple[str, ...]:
+        return ()
+
+    def repairs(self, *_: Any) -> None:
+        return None
 
     def forget(self, uid: str) -> None:
         pass
@@ -190,12 +196,14 @@ class Stage:
             metrics=self.metrics,
             shares=Shares(self.clock),
             clock=self.clock,
+            approvals=Approvals(cast("Kube", self.kube), self.clock),
             slots=asyncio.Semaphore(1),
         )
         self.loop = self.another()
 
     def another(self, account: Body | None = None) -> AccountLoop:
-        return AccountLoop(account or self.kube.body, self.tools, fresh=True)
+        found = account or self.kube.body
+        return AccountLoop(found, self.tools, sole_owner(found), fresh=True)
 
     async def turn(self) -> None:
         """One cycle, 15 s after the last."""
@@ -861,7 +869,7 @@ async def test_the_watchdog_stops_a_bot_and_says_by_how_much_and_how_to_resume(s
     digest = stopped.status["holds"][0]["digest"]
     assert note == (
         "Watchdog hold raised: mismatch notional 700 USDT, more than 0.5 of 1000 USDT. To resume over it: kubectl"
-        f" annotate --overwrite -n trading ta alpha accountsync.dev/resume={digest}"
+        f" annotate --overwrite -n trading ta alpha accountsync.dev/resume={digest} accountsync.dev/resumed-by=YOU"
     )
     assert (stopped.status["paused"], stopped.status["pausedBy"]) == (True, "Watchdog")
     assert [(row["who"], row["what"]) for row in stopped.status["history"]][-1] == ("operator", "raised Watchdog")

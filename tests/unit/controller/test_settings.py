@@ -43,6 +43,12 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("ACCOUNTSYNC_ALLOWED_BOT_URLS", "http://a:1 http://b:2", "allowed_bot_urls", ("http://a:1", "http://b:2")),
         ("ACCOUNTSYNC_MAX_CONCURRENT", "1", "max_concurrent", 1),
         ("ACCOUNTSYNC_MAX_CONCURRENT", "100000", "max_concurrent", 100_000),
+        ("ACCOUNTSYNC_LEASE_DURATION", "2s", "lease_duration", 2),
+        ("ACCOUNTSYNC_LEASE_DURATION", " 300s ", "lease_duration", 300),
+        ("ACCOUNTSYNC_LEASE_DURATION", "", "lease_duration", 15),
+        ("ACCOUNTSYNC_IDENTITY", "one", "identity", "one"),
+        ("POD_NAME", "accountsync-0", "identity", "accountsync-0"),
+        ("POD_NAMESPACE", "ops", "own_namespace", "ops"),
     ],
 )
 def test_each_variable_sets_its_field(name: str, text: str, field: str, value: object) -> None:
@@ -72,11 +78,16 @@ def test_an_empty_word_is_as_good_as_none(name: str, field: str) -> None:
         *[(name, word) for name in FLAGS for word in ("2", "enabled", "tru", "yes please", "-")],
         *[("ACCOUNTSYNC_PORT", text) for text in ("-1", "65536", "http", "80.0", "+80", "1e3", "٨٠")],
         *[("ACCOUNTSYNC_MAX_CONCURRENT", text) for text in ("0", "100001", "many", "0x10")],
+        *[("ACCOUNTSYNC_LEASE_DURATION", text) for text in ("1s", "301s", "15", "0.5s", "1m", "-5s", "٣s")],
     ],
 )
 def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, text: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(name)}: expected "):
         Settings.from_env({name: text})
+
+
+def test_an_identity_that_was_chosen_goes_before_the_name_of_the_pod() -> None:
+    assert Settings.from_env({"ACCOUNTSYNC_IDENTITY": "one", "POD_NAME": "pod"}).identity == "one"
 
 
 def test_other_variables_are_nobodys_business() -> None:

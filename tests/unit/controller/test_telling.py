@@ -122,7 +122,8 @@ async def test_what_resolved_is_told_in_one_event(told: Told) -> None:
 
 async def test_a_policy_hold_quotes_the_command_that_resumes_over_it(told: Told) -> None:
     raised = Transition(Source.POLICY, raised=True, why=Signal.DRIFT, message="MissingOrder: order 1 is gone")
-    command = f"kubectl annotate --overwrite -n trading ta alpha accountsync.dev/resume={POLICY.digest}"
+    notes = f"accountsync.dev/resume={POLICY.digest} accountsync.dev/resumed-by=YOU"
+    command = f"kubectl annotate --overwrite -n trading ta alpha {notes}"
     assert await told.all(NOTHING, raised, holds={Source.POLICY: POLICY}) == [
         (
             "Warning",
@@ -155,7 +156,7 @@ async def test_a_hold_that_gathered_more_is_told_of_with_the_digest_that_counts_
             "HoldWidened",
             (
                 f"more findings joined the {source} hold. To resume over it: kubectl annotate --overwrite -n trading"
-                f" ta alpha accountsync.dev/resume={after.digest}"
+                f" ta alpha accountsync.dev/resume={after.digest} accountsync.dev/resumed-by=YOU"
             ),
         )
     ]
