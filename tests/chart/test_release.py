@@ -73,7 +73,7 @@ def newer_chart(folder: Path) -> Path:
     """The chart with a CRD that has one more column."""
     chart = folder / "accountsync"
     shutil.copytree(CHART, chart)
-    (path,) = (chart / "files" / "crds").glob("*.yaml")
+    (path,) = (chart / "files" / "crds").glob("*_tradingaccounts.yaml")
     crd = yaml.safe_load(path.read_text())
     crd["spec"]["versions"][0]["additionalPrinterColumns"].append(
         {"name": "Mode", "type": "string", "jsonPath": ".spec.remediation.mode"}

@@ -16,7 +16,11 @@ from accountsync.simulator.thread import SimulatorThread
 
 pytestmark = pytest.mark.cluster
 
-NOT_CLUSTER_WIDE = ("--set=crds.enabled=false", "--set=rbac.aggregateRoles=false")
+NOT_CLUSTER_WIDE = (
+    "--set=crds.enabled=false",
+    "--set=rbac.aggregateRoles=false",
+    "--set=admissionPolicy.enabled=false",
+)
 NETWORK = (
     "--set=networkPolicy.enabled=true",
     "--set=networkPolicy.apiServer.cidrs={10.0.0.1/32}",
@@ -58,7 +62,7 @@ def admin_of(plane: ControlPlane, namespace: str) -> Path:
     """Somebody with the role admin there. No controller fills that role here, so its parts are bound."""
     plane.kubectl("create", "serviceaccount", "people", f"-n{namespace}")
     parts = [f"system:aggregate-to-{role}" for role in ("view", "edit", "admin")]
-    for role in (*parts, "accountsync-view", "accountsync-edit"):
+    for role in (*parts, *(f"accountsync-{each}" for each in ("view", "edit", "admin"))):
         subject = f"--serviceaccount={namespace}:people"
         name = role.replace(":", "-")
         plane.kubectl("create", "rolebinding", name, f"--clusterrole={role}", subject, f"-n{namespace}")
@@ -113,8 +117,9 @@ def test_a_namespaces_own_admin_installs_it_and_it_keeps_to_that_namespace(
         helm(*command, kubeconfig=admin)
     helm("uninstall", "accountsync", f"--namespace={namespace}", kubeconfig=admin)
 
-    role = helm("template", "accountsync", CHART, f"--namespace={namespace}", watched, OLDEST, "-stemplates/rbac.yaml")
-    plane.kubectl("apply", "--filename=-", input=role)
+    parts = [f"-stemplates/{part}.yaml" for part in ("rbac", "leases", "admissionpolicy")]
+    roles = helm("template", "accountsync", CHART, f"--namespace={namespace}", watched, OLDEST, *parts)
+    plane.kubectl("apply", "--filename=-", input=roles)
     helm(*command, "--set=rbac.create=false", kubeconfig=admin)
     open_account(stage, exchange, bot, "own")
     open_account(other, exchange, bot, "other")

@@ -25,9 +25,16 @@ from accountsync.controller.settings import Settings
 
 pytestmark = pytest.mark.lint
 
-ALWAYS = {"ServiceAccount", "Service", "Deployment", "Pod"}
-CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
-NO_CLUSTER_ADMIN = {"crds": {"enabled": False}, "rbac": {"aggregateRoles": False}, "watchNamespaces": ["a", "b"]}
+ALWAYS = {"ServiceAccount", "Service", "Deployment", "Pod", "Role", "RoleBinding"}
+RBAC = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+POLICY = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", *POLICY}
+NO_CLUSTER_ADMIN = {
+    "crds": {"enabled": False},
+    "rbac": {"aggregateRoles": False},
+    "admissionPolicy": {"enabled": False},
+    "watchNamespaces": ["a", "b"],
+}
 
 
 def pod(documents: list[Document]) -> Document:
@@ -89,8 +96,9 @@ def test_what_is_switched_on_is_there_and_else_it_is_not(
     [
         ({"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
         ({"tests": {"enabled": False}}, {"Pod"}),
+        ({"admissionPolicy": {"enabled": False}}, POLICY),
         ({"serviceAccount": {"create": False, "name": "given"}}, {"ServiceAccount"}),
-        ({"rbac": {"create": False, "aggregateRoles": False}}, {"ClusterRole", "ClusterRoleBinding"}),
+        ({"rbac": {"create": False, "aggregateRoles": False}}, RBAC),
     ],
 )
 def test_what_is_switched_off_is_gone(helm: Helm, values: Document, gone: set[str]) -> None:
@@ -98,7 +106,7 @@ def test_what_is_switched_off_is_gone(helm: Helm, values: Document, gone: set[st
 
 
 def test_the_crds_are_those_of_the_repository_and_outlive_the_release(helm: Helm) -> None:
-    ours = {path.name: yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")}
+    ours = {path.name: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))}
     for keep in (True, False):
         documents = helm.template({"crds": {"keep": keep}})
         rendered = [each for each in documents if each["kind"] == "CustomResourceDefinition"]
@@ -113,26 +121,60 @@ def test_there_is_no_crds_folder_which_helm_would_never_upgrade() -> None:
     assert not (CHART / "crds").exists()
 
 
-def test_nobody_but_the_operator_is_given_the_status(helm: Helm) -> None:
+def test_nobody_but_the_operator_is_given_a_status_or_makes_plans(helm: Helm) -> None:
     for values in ({}, {"watchNamespaces": ["a"]}):
         roles = [each for each in helm.template(values) if each["kind"] in {"ClusterRole", "Role"}]
         assert not [rule for role in roles for rule in role["rules"] if "*" in str(rule)]
-        able = [role for role in roles if "tradingaccounts/status" in str(role["rules"])]
-        assert [role["metadata"]["name"] for role in able] == ["accountsync"]
-        assert "aggregate-to" not in str(able)
+        for able in (
+            [role for role in roles if "/status" in str(role["rules"])],
+            [role for role in roles if "create" in granted(role, "remediationplans")],
+        ):
+            assert [role["metadata"]["name"] for role in able] == ["accountsync"]
+            assert "aggregate-to" not in str(able)
 
 
-def test_people_see_or_edit_accounts_through_the_roles_of_the_cluster(helm: Helm) -> None:
-    def aggregated(into: str) -> set[str]:
-        label = f"rbac.authorization.k8s.io/aggregate-to-{into}"
-        roles = [each for each in helm.template() if label in each["metadata"]["labels"]]
-        rules = [rule for role in roles for rule in role["rules"]]
-        assert {resource for rule in rules for resource in rule["resources"]} == {"tradingaccounts"}
-        return {verb for rule in rules for verb in rule["verbs"]}
+def granted(role: Document, resource: str) -> set[str]:
+    return {verb for rule in role["rules"] if resource in rule["resources"] for verb in rule["verbs"]}
 
-    assert aggregated("view") == {"get", "list", "watch"}
-    writes = {"create", "update", "patch", "delete", "deletecollection"}
-    assert aggregated("edit") == aggregated("admin") == {"get", "list", "watch", *writes}
+
+READS = {"get", "list", "watch"}
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+
+
+@pytest.mark.parametrize(
+    ("into", "accounts", "plans"),
+    [
+        ("view", READS, READS),
+        ("edit", {*READS, *WRITES, "resume"}, READS),
+        ("admin", {*READS, *WRITES, "resume", "enforce"}, {*READS, "update", "patch"}),
+    ],
+)
+def test_people_have_what_the_roles_of_the_cluster_say(
+    helm: Helm, into: str, accounts: set[str], plans: set[str]
+) -> None:
+    documents = helm.template()
+    label = f"rbac.authorization.k8s.io/aggregate-to-{into}"
+    aggregated = [each for each in documents if label in each["metadata"]["labels"]]
+    rules = [rule for role in aggregated for rule in role["rules"]]
+    assert {resource for rule in rules for resource in rule["resources"]} == {"tradingaccounts", "remediationplans"}
+    whole = {"rules": rules}
+    assert (granted(whole, "tradingaccounts"), granted(whole, "remediationplans")) == (accounts, plans)
+    alone = only(documents, "ClusterRole", f"accountsync-{into}")
+    assert (granted(alone, "tradingaccounts"), granted(alone, "remediationplans")) == (accounts, plans)
+
+
+def test_whoever_only_approves_has_a_role_that_no_other_takes_in(helm: Helm) -> None:
+    role = only(helm.template(), "ClusterRole", "accountsync-approver")
+    assert role_rules([role], "ClusterRole", "accountsync-approver").keys() == {"remediationplans"}
+    assert granted(role, "remediationplans") == {*READS, "update", "patch"}
+    assert "aggregate-to" not in str(role["metadata"])
+
+
+def test_the_policy_knows_the_operator_by_its_account_and_whom_else_the_values_name(helm: Helm) -> None:
+    values = {"serviceAccount": {"create": False, "name": "given"}, "admissionPolicy": {"planCreators": ["backup"]}}
+    rules = only(helm.template(values), "ValidatingAdmissionPolicy")["spec"]["validations"]
+    wanted = '["system:serviceaccount:accountsync:given","backup"]'
+    assert [rule["expression"] for rule in rules if wanted in rule["expression"]] != []
 
 
 def test_for_the_whole_cluster_secrets_are_open_only_where_a_tenant_binds(helm: Helm) -> None:
@@ -140,6 +182,8 @@ def test_for_the_whole_cluster_secrets_are_open_only_where_a_tenant_binds(helm: 
     assert set(role_rules(documents, "ClusterRole", "accountsync")) == {
         "tradingaccounts",
         "tradingaccounts/status",
+        "remediationplans",
+        "remediationplans/status",
         "events",
     }
     tenant = role_rules(documents, "ClusterRole", "accountsync-tenant")
@@ -147,7 +191,9 @@ def test_for_the_whole_cluster_secrets_are_open_only_where_a_tenant_binds(helm: 
         "secrets": ["get", "watch"],
         "configmaps": ["get", "watch"],
     }
-    bindings = [each for each in documents if each["kind"] == "RoleBinding"]
+    bindings = [
+        each for each in documents if each["kind"] == "RoleBinding" and each["metadata"]["name"] == "accountsync"
+    ]
     assert [each["metadata"]["namespace"] for each in bindings] == ["a", "b"]
     assert {each["roleRef"]["name"] for each in bindings} == {"accountsync-tenant"}
     assert only(documents, "ClusterRoleBinding")["roleRef"]["name"] == "accountsync"
@@ -156,13 +202,14 @@ def test_for_the_whole_cluster_secrets_are_open_only_where_a_tenant_binds(helm: 
 
 def test_in_some_namespaces_only_nothing_is_cluster_wide(helm: Helm) -> None:
     documents = helm.template(NO_CLUSTER_ADMIN)
-    assert kinds(documents) == ALWAYS | {"Role", "RoleBinding"}
+    assert kinds(documents) == ALWAYS
     assert all("namespace" in each["metadata"] for each in documents)
-    roles = [each for each in documents if each["kind"] == "Role"]
+    roles = [each for each in documents if each["kind"] == "Role" and each["metadata"]["name"] == "accountsync"]
     assert [role["metadata"]["namespace"] for role in roles] == ["a", "b"]
     for role in roles:
         resources = [resource for rule in role["rules"] for resource in rule["resources"]]
-        assert resources == ["tradingaccounts", "tradingaccounts/status", "events", "secrets", "configmaps"]
+        plans = ["remediationplans", "remediationplans/status"]
+        assert resources == ["tradingaccounts", "tradingaccounts/status", *plans, "events", "secrets", "configmaps"]
     assert environment(only(documents, "Deployment"))["ACCOUNTSYNC_NAMESPACES"] == "a,b"
 
 
@@ -305,10 +352,36 @@ def test_evidence_has_room_that_grows_with_its_limit_or_a_volume_of_ones_own(hel
     assert volume({"volume": claim}) == claim
 
 
-def test_the_old_pod_ends_before_the_new_one_starts(helm: Helm) -> None:
-    spec = only(helm.template(), "Deployment")["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
-    assert only(helm.template({"replicas": 0}), "Deployment")["spec"]["replicas"] == 0
+@pytest.mark.parametrize("replicas", [0, 1, 3])
+def test_there_may_be_any_number_of_replicas(helm: Helm, replicas: int) -> None:
+    values: Document = {"replicas": replicas, "podDisruptionBudget": {"enabled": True}}
+    documents = helm.template(values)
+    assert only(documents, "Deployment")["spec"]["replicas"] == replicas
+    assert only(documents, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1, "a single one can be drained"
+
+
+def test_an_upgrade_leaves_no_gap_but_where_only_one_pod_can_have_the_volume(helm: Helm) -> None:
+    def rolling(evidence: Document) -> Any:
+        strategy = only(helm.template({"evidence": evidence}), "Deployment")["spec"]["strategy"]
+        assert strategy["type"] == "RollingUpdate"
+        return strategy["rollingUpdate"]
+
+    assert rolling({}) == {"maxSurge": 1, "maxUnavailable": 0}
+    claim = {"persistentVolumeClaim": {"claimName": "evidence"}}
+    assert rolling({"volume": claim}) == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+@pytest.mark.parametrize("where", [{}, {"watchNamespaces": ["a"]}], ids=["cluster", "namespace"])
+def test_each_replica_has_a_lease_beside_it_under_the_name_of_its_pod(helm: Helm, where: Document) -> None:
+    documents = helm.template(where)
+    role, binding = (only(documents, kind, "accountsync-leases") for kind in ("Role", "RoleBinding"))
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "accountsync"
+    assert binding["subjects"][0]["name"] == pod(documents)["serviceAccountName"]
+    verbs = ["get", "list", "create", "update", "delete"]
+    assert role["rules"] == [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs}]
+    fields = {each["name"]: each.get("valueFrom") for each in container(documents)["env"]}
+    assert fields["POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    assert fields["POD_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
 
 
 def test_probes_ask_the_operator_and_can_be_given_time(helm: Helm) -> None:

@@ -75,7 +75,7 @@ def quoted(stage: Stage, name: str) -> str | None:
 def test_it_lifts_the_pause_and_its_reason_and_says_what_still_holds(stage: Stage, person: MakePerson) -> None:
     stage.account("one", state=STATE, paused=True, pauseReason="maintenance")
     told(stage, "one", held(FIRST, generation=2))
-    done = person(["get", "patch"]).types("resume", "one", "-n", stage.namespace)
+    done = person(["get", "patch", "resume"]).types("resume", "one", "-n", stage.namespace)
     assert done.exit_code == 0
     assert "lifted the pause" in done.stdout
     assert '"maintenance"' in done.stdout
@@ -89,9 +89,9 @@ def test_it_lifts_the_pause_and_its_reason_and_says_what_still_holds(stage: Stag
     assert quoted(stage, "one") is None
 
 
-def test_the_right_to_patch_is_enough(stage: Stage, person: MakePerson) -> None:
+def test_the_rights_to_patch_and_to_resume_are_enough(stage: Stage, person: MakePerson) -> None:
     stage.account("one", state=STATE, paused=True)
-    done = person(["patch"]).types("resume", "one", "-n", stage.namespace)
+    done = person(["patch", "resume"]).types("resume", "one", "-n", stage.namespace)
     assert done.exit_code == 0
     assert "can't be seen: not allowed: get tradingaccounts" in done.stdout
     assert not stage.get("one")["spec"]["paused"]

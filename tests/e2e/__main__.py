@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.e2e.cluster import Cluster, CommandError, Document
 from tests.e2e.manifests import SYSTEM, TRADING
 from tests.e2e.report import Report
-from tests.e2e.steps import CRD, RELEASE, STEPS, Story, UnexpectedError
+from tests.e2e.steps import CRDS, RELEASE, STEPS, Story, UnexpectedError
 from tests.support import assets, node, node_images, node_namespace, tools
 from tests.support.cache import AssetsError
 from tests.support.controlplane import ControlPlaneError
@@ -132,9 +132,8 @@ def on_a_given_cluster() -> bool:
         cluster = _cluster(
             "the cluster of KUBECONFIG", Path(os.environ["KUBECONFIG"]), Path(name), image, "IfNotPresent"
         )
-        taken = cluster.kubectl(
-            "get", f"crd/{CRD}", f"ns/{SYSTEM}", f"ns/{TRADING}", "--ignore-not-found", "-o", "name"
-        )
+        ours = (*(f"crd/{name}" for name in CRDS), f"ns/{SYSTEM}", f"ns/{TRADING}")
+        taken = cluster.kubectl("get", *ours, "--ignore-not-found", "-o", "name")
         if taken:
             sys.exit(f"accountsync: the cluster has {', '.join(taken.split())} already: the suite needs one without")
         try:
@@ -143,7 +142,7 @@ def on_a_given_cluster() -> bool:
             with contextlib.suppress(HelmError):  # it may never have been installed
                 cluster.helm("uninstall", RELEASE, "-n", SYSTEM, kubeconfig=cluster.kubeconfig)
             cluster.kubectl("delete", "namespace", TRADING, SYSTEM, "--ignore-not-found", check=False)
-            cluster.kubectl("delete", "crd", CRD, "--ignore-not-found", check=False)
+            cluster.kubectl("delete", "crd", *CRDS, "--ignore-not-found", check=False)
 
 
 def run(cluster: Cluster) -> bool:
@@ -200,7 +199,7 @@ def diagnose(cluster: Cluster) -> None:
     """What a person would ask for next."""
     for namespace in (SYSTEM, TRADING):
         for command in (
-            ("get", "all,tradingaccounts"),
+            ("get", "all,leases,tradingaccounts,remediationplans"),
             ("describe", "pods"),
             ("logs", "--selector=app.kubernetes.io/name=accountsync", "--tail=60"),
             ("logs", "--selector=app.kubernetes.io/name=accountsync", "--tail=60", "--previous"),

@@ -3,7 +3,8 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests.support.helm import CHART
 from tests.support.running import until
 
 RELEASE = "accountsync"
-CRD = "tradingaccounts.accountsync.dev"
+CRDS = "tradingaccounts.accountsync.dev", "remediationplans.accountsync.dev"
 OPERATOR = ("-n", SYSTEM, "-l", "app.kubernetes.io/component=operator")
 PATIENCE = 90.0
 ACT = """
@@ -27,6 +28,7 @@ url = "http://127.0.0.1:{port}/control/" + path
 with urllib.request.urlopen(urllib.request.Request(url, body.encode() or None, method=method), timeout=10) as answer:
     print(answer.read().decode())
 """
+WATCH = ("get", "ta", NAME, "-n", TRADING, "--watch", "-o", 'jsonpath={.status.paused} {.status.pausedBy}{"\\n"}')
 LOOK = """
 import importlib.util, json, os, shutil
 ticks = int(open("/proc/1/stat").read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
@@ -50,7 +52,9 @@ class Story:
         self.start_bot = bot
         self.endpoint = ""
         self.before: Document = {}
-        self.requests = self.logged = 0
+        self.requests = 0
+        self.replicas = 1
+        self.logged: dict[str, int] = {}
 
     def account(self, name: str = NAME) -> Document:
         return self.cluster.get("tradingaccounts", name, "-n", TRADING)
@@ -82,12 +86,31 @@ class Story:
         )
         return json.loads(answer)
 
+    def operators(self) -> dict[str, Document]:
+        """Its pods, by name."""
+        pods = self.cluster.get("pods", *OPERATOR)["items"]
+        return {pod["metadata"]["name"]: pod for pod in pods if not _going(pod)}
+
     def operator(self) -> Document:
         """Its only pod."""
-        pods = [pod for pod in self.cluster.get("pods", *OPERATOR)["items"] if not _going(pod)]
+        pods = list(self.operators().values())
         expect(len(pods) == 1, f"{len(pods)} operators")
-        pod: Document = pods[0]
-        return pod
+        return pods[0]
+
+    def await_owner(self, name: str, pods: Collection[str]) -> Document:
+        """One of these pods owns the account; who, and in which epoch."""
+
+        def owned() -> Document | None:
+            owner: Document = self.account(name).get("status", {}).get("owner", {})
+            return owner if owner.get("holder") in pods else None
+
+        return until(owned, f"owner of {name} among {', '.join(sorted(pods))}", PATIENCE)
+
+    def scale(self, replicas: int) -> None:
+        """Have so many operators, each ready."""
+        self.replicas = replicas
+        self.helm("upgrade", RELEASE, CHART, "--wait", "--timeout=3m", values=self.values())
+        until(lambda: len(self.operators()) == replicas, f"{replicas} operators", PATIENCE)
 
     def look(self) -> Document:
         """At the operator's process: memory in MiB, user, capabilities, when it began."""
@@ -102,28 +125,39 @@ class Story:
         return datetime.fromisoformat(started["timestamp"]).timestamp() - float(self.look()["began"])
 
     def check_log(self) -> int:
-        """How many lines the operator has logged; none of them may be an error, and it may not have been restarted."""
-        pod = self.operator()
-        expect(pod["status"]["containerStatuses"][0]["restartCount"] == 0, "the operator was restarted")
-        log = self.cluster.kubectl("logs", pod["metadata"]["name"], "-n", SYSTEM)
-        rows = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-        bad = (row for row in rows if row.get("level") in {"error", "critical"})
-        errors = [row for row in bad if "; will retry: " not in row["event"]]  # kopf's word for what it repeats
-        expect(not errors, f"the operator logged errors: {errors[:3]}")
-        expect(len(rows) == len(log.splitlines()), "the operator logged lines that are not JSON")
-        self.logged += len(rows)
-        return self.logged
+        """How many lines the operators have logged; none of them may be an error, and none may have been restarted."""
+        for name, pod in self.operators().items():
+            expect(pod["status"]["containerStatuses"][0]["restartCount"] == 0, f"{name} was restarted")
+            log = self.cluster.kubectl("logs", name, "-n", SYSTEM)
+            rows = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+            bad = (row for row in rows if row.get("level") in {"error", "critical"})
+            errors = [row for row in bad if "; will retry: " not in row["event"]]  # kopf's word for what it repeats
+            expect(not errors, f"{name} logged errors: {errors[:3]}")
+            expect(len(rows) == len(log.splitlines()), f"{name} logged lines that are not JSON")
+            self.logged[name] = len(rows)
+        return sum(self.logged.values())
 
     def helm(self, *arguments: str | Path, values: object = None) -> str:
         return self.cluster.helm(*arguments, "-n", SYSTEM, kubeconfig=self.cluster.kubeconfig, values=values)
 
     def values(self) -> Document:
-        return manifests.values(self.cluster.image, self.cluster.pull_policy, self.endpoint)
+        return {
+            **manifests.values(self.cluster.image, self.cluster.pull_policy, self.endpoint),
+            "replicas": self.replicas,
+        }
 
 
 def expect(fact: object, otherwise: str) -> None:
     if not fact:
         raise UnexpectedError(otherwise)
+
+
+def expect_unchanged(before: Document, after: Document, watched: list[str]) -> None:
+    """Nothing of two statuses differs that a takeover could lose, and the watch saw the bot held all the time."""
+    expect(_holds(after) == _holds(before), f"holds were {_holds(before)} and are {_holds(after)}")
+    expect(_findings(after) == _findings(before), "the findings are not the same as before")
+    expect(set(watched) == {f"true {after['pausedBy']}\n"}, f"it was not held throughout: {watched}")
+    expect(after["history"] == before["history"], "its history has changed")
 
 
 def namespaces_are_restricted(story: Story, step: Step) -> None:
@@ -220,19 +254,47 @@ def new_pod_takes_over(story: Story, step: Step) -> None:
     hang = {"kind": "hang", "path": "/fapi/v1/openOrders", "account": NAME}
     story.act("POST", "faults", hang)
     until(lambda: any(row["applied"] for row in story.act("GET", "faults")), "cycle that hangs", PATIENCE)
-    watch = ("get", "ta", NAME, "-n", TRADING, "--watch", "-o", 'jsonpath={.status.paused} {.status.pausedBy}{"\\n"}')
-    with story.cluster.follow(*watch) as followed:
+    with story.cluster.follow(*WATCH) as followed:
         until(lambda: followed.lines, "first line of the watch", PATIENCE)
         story.cluster.kubectl("delete", "pod", old, "-n", SYSTEM, "--force", "--grace-period=0")
         story.act("DELETE", "faults")
-        until(lambda: _ready_operator(story) not in {None, old}, "new operator", PATIENCE)
+        until(lambda: _ready_operators(story) - {old}, "new operator", PATIENCE)
         after = story.await_cycle("after-the-kill")
-    expect(_holds(after) == _holds(story.before), f"holds were {_holds(story.before)} and are {_holds(after)}")
-    expect(_findings(after) == _findings(story.before), "the findings are not the same as before")
-    expect(set(followed.lines) == {f"true {after['pausedBy']}\n"}, f"it was not held throughout: {followed.lines}")
-    expect(after["history"] == story.before["history"], "its history has changed")
+    expect_unchanged(story.before, after, followed.lines)
     new = story.operator()["metadata"]["name"]
     step.saw(f"{old} → {new}: ready after {story.seconds_to_ready():.1f} s, same hold, findings and history")
+
+
+def replicas_share(story: Story, step: Step) -> None:
+    """Two replicas, one owner; its pod deleted: another one owns"""
+    story.scale(2)
+    pods = story.operators()
+    owners = {name: story.await_owner(name, pods) for name in (NAME, DORMANT)}
+    leases = story.cluster.get("leases", "-n", SYSTEM, "-l", "accountsync.dev/replica=true")["items"]
+    expect({lease["spec"]["holderIdentity"] for lease in leases} >= set(pods), "a pod has no Lease")
+    story.before = story.await_cycle("of-two")
+    whose = ", ".join(f"{owner['holder']} has {name}" for name, owner in owners.items())
+    step.saw(f"{' and '.join(pods)} are Ready; {whose}")
+    story.check_log()
+    before = story.account()["status"]["owner"]
+    with story.cluster.follow(*WATCH) as followed:
+        until(lambda: followed.lines, "first line of the watch", PATIENCE)
+        began = time.monotonic()
+        story.cluster.kubectl("delete", "pod", before["holder"], "-n", SYSTEM, "--force", "--grace-period=0")
+        until(lambda: story.account()["status"]["owner"]["holder"] != before["holder"], "new owner", PATIENCE)
+        seconds = time.monotonic() - began
+        status = story.await_cycle("of-the-new-owner")
+    expect(status["owner"]["epoch"] > before["epoch"], f"from {before} to {status['owner']}: no higher epoch")
+    expect_unchanged(story.before, status, followed.lines)
+    epochs = f"epoch {before['epoch']} → {status['owner']['epoch']}"
+    step.saw(
+        f"{before['holder']} → {status['owner']['holder']} after {seconds:.0f} s, {epochs}, same hold and findings"
+    )
+    until(lambda: len(_ready_operators(story)) == story.replicas, "second replica again", PATIENCE)
+    story.check_log()
+    story.scale(1)
+    for name in (NAME, DORMANT):
+        story.await_owner(name, story.operators())
 
 
 def repaired_and_resumed(story: Story, step: Step) -> None:
@@ -243,8 +305,9 @@ def repaired_and_resumed(story: Story, step: Step) -> None:
     story.start_bot({**manifests.BELIEF, "positions": positions, "orders": orders})
     held = story.await_status("account in sync, still held", lambda s: s.get("sync") == "InSync" and s.get("paused"))
     digest = next(hold["digest"] for hold in held["holds"] if hold["source"] == "Policy")
-    annotation = f"accountsync.dev/resume={digest}"
-    story.cluster.kubectl("annotate", "--overwrite", "ta", NAME, "-n", TRADING, annotation)
+    me = story.cluster.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+    notes = f"accountsync.dev/resume={digest}", f"accountsync.dev/resumed-by={me}"
+    story.cluster.kubectl("annotate", "--overwrite", "ta", NAME, "-n", TRADING, *notes)
     story.await_status("account free to trade", lambda s: s.get("sync") == "InSync" and not s.get("paused"))
     step.saw("InSync and held, then resumed with the digest of the hold")
     for entry in story.account()["status"]["history"]:
@@ -265,7 +328,7 @@ def crd_upgrades(story: Story, step: Step) -> None:
     with tempfile.TemporaryDirectory() as folder:
         chart = Path(folder) / "accountsync"
         shutil.copytree(CHART, chart)
-        path = next((chart / "files" / "crds").glob("*.yaml"))
+        path = next((chart / "files" / "crds").glob("*_tradingaccounts.yaml"))
         crd = yaml.safe_load(path.read_text())
         version = crd["spec"]["versions"][0]
         spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
@@ -299,7 +362,7 @@ def accounts_outlive_the_release(story: Story, step: Step) -> None:
     story.check_log()
     story.helm("uninstall", RELEASE, "--wait", "--timeout=3m")
     until(lambda: not story.cluster.get("pods", *OPERATOR)["items"], "end of the operator's pod", PATIENCE)
-    story.cluster.get("crd", CRD)
+    story.cluster.get("crd", *CRDS)
     expect({name: story.account(name)["metadata"]["uid"] for name in before} == before, "accounts were replaced")
     history = story.account()["status"]["history"]
     story.helm("install", RELEASE, CHART, "--wait", "--timeout=3m", values=story.values())
@@ -326,6 +389,7 @@ STEPS: tuple[Callable[[Story, Step], None], ...] = (
     drift_pauses,
     evidence_is_kept,
     new_pod_takes_over,
+    replicas_share,
     repaired_and_resumed,
     fire_drill_passes,
     crd_upgrades,
@@ -338,12 +402,12 @@ def _going(pod: Document) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
 
 
-def _ready_operator(story: Story) -> str | None:
-    for pod in story.cluster.get("pods", *OPERATOR)["items"]:
-        conditions = {row["type"]: row["status"] for row in pod["status"].get("conditions", ())}
-        if conditions.get("Ready") == "True" and not _going(pod):
-            return str(pod["metadata"]["name"])
-    return None
+def _ready_operators(story: Story) -> set[str]:
+    return {
+        name
+        for name, pod in story.operators().items()
+        if ("Ready", "True") in {(row["type"], row["status"]) for row in pod["status"].get("conditions", ())}
+    }
 
 
 def _holds(status: Document) -> list[tuple[str, ...]]:

@@ -2,6 +2,12 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* Of the ValidatingAdmissionPolicy. Releases that watch some namespaces may bear one name in many of them. */}}
+{{- define "accountsync.policyName" -}}
+{{- $name := include "accountsync.fullname" . -}}
+{{- if .Values.watchNamespaces }}{{ printf "%s-%s" $name .Release.Namespace }}{{ else }}{{ $name }}{{ end -}}
+{{- end -}}
+
 {{/* 52 characters: "-tenant", "-metrics" and the like are appended. */}}
 {{- define "accountsync.fullname" -}}
 {{- $name := include "accountsync.name" . -}}
@@ -99,6 +105,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get, list, watch]
 - apiGroups: [accountsync.dev]
   resources: [tradingaccounts/status]
+  verbs: [patch]
+- apiGroups: [accountsync.dev]
+  resources: [remediationplans]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [accountsync.dev]
+  resources: [remediationplans/status]
   verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]

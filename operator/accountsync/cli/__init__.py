@@ -12,12 +12,14 @@ class Verbs(click.Group):
     """A group whose commands are modules of this package, so that a verb pays only for itself."""
 
     verbs: ClassVar[dict[str, str]] = {
+        "approve": "Let a plan be carried out.",
         "crds": "Print the CustomResourceDefinitions.",
         "docs": "Write or check the generated pages.",
         "drill": "Put known faults before the real cycle and the real metrics.",
         "evidence": "Check bundles of evidence, and judge again what they hold.",
         "operator": "Watch TradingAccounts and judge them until told to stop.",
         "pause": "Stop bots: the kill switch.",
+        "plans": "Show what would be done about findings, and what became of it.",
         "reconcile": "Have the exchange and the bot compared now.",
         "resume": "Let bots trade again.",
         "simulate": "Run a simulated Binance USD-M futures exchange until interrupted.",

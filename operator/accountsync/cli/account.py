@@ -13,7 +13,7 @@ from accountsync.domain.holds import Hold as Chain
 from accountsync.domain.holds import Signal, Source, fingerprint
 from accountsync.errors import ConfigurationError
 
-RESUME = f"{GROUP}/resume"
+RESUME, RESUMED_BY = f"{GROUP}/resume", f"{GROUP}/resumed-by"
 REQUESTED_AT = f"{GROUP}/requestedAt"
 
 

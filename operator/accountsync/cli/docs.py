@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from accountsync.bot.state import schema_text
+from accountsync.bot import repairs, state
 from accountsync.domain.catalogue import CATALOGUE, Row
 from accountsync.exchange.tested import TESTED
 
@@ -14,8 +14,13 @@ from accountsync.exchange.tested import TESTED
 @click.option("--write", type=click.Path(path_type=Path, file_okay=False), help="Write the pages into this folder.")
 @click.option("--check", type=click.Path(path_type=Path, file_okay=False), help="Fail if a page there is out of date.")
 def docs(write: Path | None, check: Path | None) -> None:
-    """Write or check the generated pages: findings, exchanges, and the schema of a bot's state."""
-    pages = {"findings.md": findings(), "exchanges.md": exchanges(), "state.schema.json": schema_text()}
+    """Write or check the generated pages: findings, exchanges, and the schemas of what is exchanged with a bot."""
+    pages = {
+        "findings.md": findings(),
+        "exchanges.md": exchanges(),
+        "state.schema.json": state.schema_text(),
+        "repair.schema.json": repairs.schema_text(),
+    }
     if write:
         for name, text in pages.items():
             (write / name).write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -112,6 +113,15 @@ def carry_out(place: Place, work: Callable[[Cluster], Awaitable[int]]) -> None:
         raise click.ClickException(str(error)) from None
     if code:
         sys.exit(code)
+
+
+def confirmed(question: str) -> bool:
+    """Ask. Ctrl-C ends it at once: asyncio would only note it, and wait for the answer."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.confirm(question)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 class Waits(click.Command):

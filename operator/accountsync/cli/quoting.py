@@ -1,7 +1,7 @@
 """Lifting a hold by the digest of what a person has seen, and telling what the operator made of it."""
 
 from accountsync.api.v1alpha1 import Hold, HoldSource
-from accountsync.cli.account import RESUME, Account, said, unseen
+from accountsync.cli.account import RESUME, RESUMED_BY, Account, said, unseen
 from accountsync.cli.cluster import Cluster
 from accountsync.cli.doing import GLANCE, Outcome, settled
 from accountsync.cli.screen import line_of
@@ -15,12 +15,12 @@ class Quote:
         self._cluster, self._wait = cluster, wait
 
     async def quote(self, target: Target, digest: str) -> Outcome:
-        """Write the digest, and tell what the operator made of it."""
+        """Write the digest and who quotes it, and tell what the operator made of it."""
         body = await self._cluster.glance(target.namespace, target.name)
         before = Account.of(body) if body else None
         if before is not None and not before.resumable() and not before.unreadable:
             return Outcome(target, f"no hold that a digest lifts; {left(before)}")
-        change = {"metadata": {"annotations": {RESUME: digest}}}
+        change = {"metadata": {"annotations": {RESUME: digest, RESUMED_BY: self._cluster.user or None}}}
         after = Account.of(await self._cluster.patch(target.namespace, target.name, change))
         if before is None:
             text = f"wrote the digest {digest}; whether the operator followed can't be seen without the right to get"

@@ -1,7 +1,6 @@
 """`accountsync resume`: lift a person's pause, or a hold over findings that the person has seen."""
 
 import asyncio
-import signal
 import sys
 from datetime import UTC, datetime
 
@@ -12,7 +11,7 @@ from accountsync.api.v1alpha1 import HoldSource
 from accountsync.cli.account import Account
 from accountsync.cli.cluster import Cluster
 from accountsync.cli.connection import ClusterError, Place
-from accountsync.cli.doing import GLANCE, Outcome, Waits, carry_out, concluded, for_each, settled, waiting
+from accountsync.cli.doing import GLANCE, Outcome, Waits, carry_out, concluded, confirmed, for_each, settled, waiting
 from accountsync.cli.quoting import Quote, left, unanswered
 from accountsync.cli.screen import screen
 from accountsync.cli.selection import Selection, Target, selecting
@@ -32,8 +31,8 @@ def resume(selection: Selection, place: Place, *, digest: str, seen: bool, yes: 
     of the operator's, which takes a digest that stands for what you have seen, and leaves spec.paused alone. What
     holds a bot after that is printed.
 
-    Needs the right to patch tradingaccounts, to get them for --seen, and to list them for --all and -l. Exit code 1:
-    at least one was not lifted.
+    Needs the right to patch tradingaccounts, and the verb resume on them where the chart's admission policy is
+    installed; to get them for --seen, and to list them for --all and -l. Exit code 1: at least one was not lifted.
     """
     if digest and (seen or len(selection.names) != 1):
         raise click.UsageError("--digest is for one NAME, and not with --seen: it says what you saw of that account")
@@ -72,7 +71,7 @@ async def _one_by_one(cluster: Cluster, targets: list[Target], wait: float | Non
         if not yes:
             if not sys.stdin.isatty():
                 return Outcome(target, "not resumed: nobody to ask here; give --digest, or --yes", failed=True)
-            if not _confirmed(f"Let {target} trade over what is listed above?"):
+            if not confirmed(f"Let {target} trade over what is listed above?"):
                 return Outcome(target, "not resumed: left as it is", failed=True)
         for hold in holds:
             outcome = await quote.quote(target, hold.digest or "")
@@ -81,15 +80,6 @@ async def _one_by_one(cluster: Cluster, targets: list[Target], wait: float | Non
         return outcome
 
     return concluded(await for_each(cluster, targets, one, at_once=1), "resumed")
-
-
-def _confirmed(question: str) -> bool:
-    """Ask. Ctrl-C ends it at once: asyncio would only note it, and wait for the answer."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return click.confirm(question)
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 class _Switch:
