@@ -27,7 +27,14 @@ from tests.support.fakes import ManualClock
 from accountsync.report.metrics import Metrics
 
 ALERTS = alerts()
-CRITICAL = {"AccountSyncOperatorDown", "AccountSyncOperatorAbsent", "MismatchNotionalHigh", "NamespaceNotFollowed"}
+CRITICAL = {
+    "AccountSyncOperatorAbsent",
+    "AccountSyncOperatorDown",
+    "AccountUnowned",
+    "MismatchNotionalHigh",
+    "NamespaceNotFollowed",
+    "RemediationOutcomeUnknown",
+}
 TUNABLE = {"AccountSyncMismatchSpike", "ReconcileMismatchDetected", "ExchangeWeightNearLimit", "StatusWriteFailing"}
 FROM_THE_RUNBOOKS = {
     "AccountSyncMismatchSpike": ("3m", "warning", "[5m]"),

@@ -13,23 +13,27 @@ from tests.support.running import ROOT
 from accountsync.api.v1alpha1 import GROUP
 from accountsync.cli import main
 from accountsync.controller.account import REQUESTED_AT
-from accountsync.controller.telling import RESUME
+from accountsync.controller.ownership import REPLICA_LABEL
+from accountsync.controller.telling import RESUME, RESUMED_BY
 from accountsync.errors import Reason
 
 PAGES = [*sorted(RUNBOOKS.glob("*.md")), ROOT / "docs" / "alerts.md"]
-ANNOTATIONS = {REQUESTED_AT, RESUME, f"{GROUP}/use"}
+ANNOTATIONS = {REQUESTED_AT, RESUME, RESUMED_BY, REPLICA_LABEL, f"{GROUP}/use"}
 every_page = pytest.mark.parametrize("text", [page.read_text() for page in PAGES], ids=[page.stem for page in PAGES])
 
 
 @functools.cache
-def schema() -> dict[str, Any]:
-    document = yaml.safe_load((ROOT / "crds" / "accountsync.dev_tradingaccounts.yaml").read_text())
-    found: dict[str, Any] = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return found
+def schemas() -> list[dict[str, Any]]:
+    documents = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))]
+    return [document["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for document in documents]
 
 
 def is_a_field(path: str) -> bool:
-    node = schema()
+    """Of an account, or of a plan."""
+    return any(has(schema, path) for schema in schemas())
+
+
+def has(node: dict[str, Any], path: str) -> bool:
     for step in path.split("."):
         node = node.get("items", node).get("properties", {}).get(step, {})
     return bool(node)
@@ -60,7 +64,7 @@ def test_every_field_of_the_resource_is_one(text: str) -> None:
 @every_page
 def test_every_annotation_and_label_is_one(text: str) -> None:
     written = text.replace("tradingaccounts.accountsync.dev/status", "").replace("https://accountsync.dev/runbooks", "")
-    for name in re.findall(rf"{re.escape(GROUP)}/\w+", written):
+    for name in re.findall(rf"{re.escape(GROUP)}/[\w-]+", written):
         assert name in ANNOTATIONS, name
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.alerts.rulebook import RUNBOOKS
 from tests.support.demo import Demo
 from tests.support.monitoring import Prometheus
+from tests.support.stage import ADMIN
 
 pytestmark = pytest.mark.cluster
 
@@ -40,7 +41,7 @@ def test_each_query_is_one(prometheus: Prometheus, query: str) -> None:
 @pytest.mark.usefixtures("prometheus")
 def test_each_kubectl_command_answers(demo: Demo, command: str) -> None:
     ran = subprocess.run(
-        ["bash", "-c", command.replace("DIGEST", "0000000000")],
+        ["bash", "-c", command.replace("DIGEST", "0000000000").replace("=YOU", f"={ADMIN}")],
         env={**demo.plane.env(), "PATH": f"{demo.plane.programs.folder}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
