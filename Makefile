@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo drill test lint crds docs chart alerts page e2e cluster simulate simulate-mutants bench bench-detect lock clean
+.PHONY: help demo drill test lint crds docs chart alerts page e2e cluster simulate simulate-mutants kill bench bench-detect lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(READY) ## the main job, end to end: clean, drift, pause, repaired, resumed (KEEP=1 leaves it running)
+demo: $(READY) ## the main job, end to end: drift, pause, resumed; plan, approved, done (KEEP=1 leaves it running)
 	@$(BIN)/python -m tests.support.demo
 
 drill: $(READY) ## the fire drill: known faults before the real judgement; evidence in .artifacts/ (no network, 2 s)
@@ -67,6 +67,9 @@ simulate: $(READY) ## the seeded simulation of the judgement: SEEDS=2000 worlds,
 
 simulate-mutants: $(READY) ## deliberate bugs in the shipped code, each of which the simulation has to notice
 	@$(BIN)/python -m tests.simulation.mutants
+
+kill: $(READY) ## kill -9, and SIGSTOP past the Lease, around every port call from a plan to its end (JOBS=4, half an hour)
+	@$(BIN)/python -m tests.kill --jobs $(or $(JOBS),4)
 
 bench: $(READY) ## CPU time and memory, each beside a plain baseline, in a minute; nothing is asserted
 	@$(BIN)/python -m tests.bench
