@@ -136,16 +136,18 @@ class Rig:
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
-    async def cycle(self, seconds: float = INTERVAL, *, resume: str = "", believes: bool = True) -> Cycle:
-        """One turn of the account's loop, `seconds` after the last. `believes`: the bot publishes its state anew."""
+    async def cycle(self, seconds: float = INTERVAL, *, resume: str = "", woken: bool = True) -> Cycle:
+        """One turn of the account's loop, `seconds` after the last, in which the bot has published its state anew.
+
+        `resume`: the digest that a person quoted; `woken`: that is what the turn began for.
+        """
         self.clock.advance(seconds)
-        if believes:
-            self.bot.state = replace(self.bot.state, as_of=self.clock.now_ms())
+        self.bot.state = replace(self.bot.state, as_of=self.clock.now_ms())
         wishes = Wishes(resume=resume)
-        if resume:
+        if resume and woken:
             self._follow(idle(self.state, self.policy, wishes, self.clock, self.now.course))
             wishes = Wishes()
-        desk, policy = self._desk(), self.policy
+        desk, policy = self.desk(), self.policy
         matters = self.now.plan is not None or concerned(policy, self.state.holds, writable=self.repairs is not None)
         self.now = await recall(self.now, desk) if matters else Remediation()
         policy = replace(policy, acted=self.now.past.acted)
@@ -166,13 +168,13 @@ class Rig:
             self.told += self.now.told
         return cycle
 
-    async def cycles(self, seconds: float, *, resume: str = "") -> int:
+    async def cycles(self, seconds: float) -> int:
         """As many turns as the loop would take in so long; how many it took."""
         end, turns = self.clock.monotonic() + seconds, 0
         while self.clock.monotonic() < end:
             again = self.now.again
-            await self.cycle(INTERVAL if again is None else min(INTERVAL, max(again, 1.0)), resume=resume)
-            turns, resume = turns + 1, ""
+            await self.cycle(INTERVAL if again is None else min(INTERVAL, max(again, 1.0)))
+            turns += 1
         return turns
 
     async def until(self, so: Callable[[], object], seconds: float = 300.0) -> None:
@@ -212,7 +214,7 @@ class Rig:
         elif self.held_at is None:
             self.held_at = self.clock.monotonic()
 
-    def _desk(self) -> Desk:
+    def desk(self) -> Desk:
         async def trading() -> Any:
             if self.locked is not None:
                 raise self.locked

@@ -3,7 +3,7 @@
 from accountsync.act.work import Work
 from accountsync.domain.account import Order, OrderStatus
 from accountsync.domain.intents import SETTLED, UNSETTLED, IntentState
-from accountsync.domain.plan import ActionKind, Phase, Plan
+from accountsync.domain.plan import NOT_VERIFIED, ActionKind, Phase, Plan
 from accountsync.domain.policy import Mode
 from accountsync.domain.verify import closed, verified
 from accountsync.errors import AccountSyncError
@@ -129,5 +129,5 @@ async def close_up(work: Work, plan: Plan) -> None:
                 work.wait(1.0)
             return
         if lacking:
-            phase, message = Phase.REFUSED, f"not verified: {lacking}"
+            phase, message = Phase.REFUSED, f"{NOT_VERIFIED}: {lacking}"
     await work.end(plan, phase, message)

@@ -63,7 +63,7 @@ def past(plans: Collection[Plan], now_ms: int) -> Past:
             action.key
             for plan in plans
             for action, intent in zip(plan.actions, plan.intents, strict=False)
-            if _at(intent, now_ms) > since and _fell_short(action, intent)
+            if _at(intent, now_ms) > since and _fell_short(plan, action, intent)
         ),
         acted=frozenset(name for action, intent in sent for name in _names(action, intent)),
     )
@@ -74,9 +74,9 @@ def _was_sent(intent: Intent) -> bool:
     return intent.state in MAY_HAVE_HAPPENED or intent.state is IntentState.REFUSED or intent.timestamp is not None
 
 
-def _fell_short(action: Action, intent: Intent) -> bool:
+def _fell_short(plan: Plan, action: Action, intent: Intent) -> bool:
     """Whether it was tried, and left what it was for. A person decides whether to go on with that."""
-    if intent.state in FAILED:
+    if intent.state in FAILED or intent.state is IntentState.UNKNOWN or plan.unverified:
         return True
     if action.kind is not ActionKind.FLATTEN or intent.state is not IntentState.DONE:
         return False

@@ -105,6 +105,8 @@ class Phase(StrEnum):
     DRY_RUN = "DryRun"
 
 
+NOT_VERIFIED = "not verified"
+"""How the message of a plan begins that no snapshot confirmed."""
 FINAL = frozenset({Phase.DONE, Phase.REFUSED, Phase.EXPIRED, Phase.DRY_RUN})
 
 
@@ -148,6 +150,11 @@ class Plan:
     def settled(self) -> bool:
         """Whether it is known what became of every action."""
         return all(intent.state in SETTLED for intent in self.intents)
+
+    @property
+    def unverified(self) -> bool:
+        """Whether it ended without a snapshot that showed what came of it."""
+        return self.phase is Phase.REFUSED and self.message.startswith(NOT_VERIFIED)
 
     @property
     def trades(self) -> bool:
