@@ -68,7 +68,7 @@ simulate: $(READY) ## the seeded simulation of the judgement: SEEDS=2000 worlds,
 simulate-mutants: $(READY) ## deliberate bugs in the shipped code, each of which the simulation has to notice
 	@$(BIN)/python -m tests.simulation.mutants
 
-kill: $(READY) ## kill -9, and SIGSTOP past the Lease, around every port call from a plan to its end (JOBS=4, half an hour)
+kill: $(READY) ## kill -9, and SIGSTOP past the Lease, around every port call from a plan to its end (JOBS=4, 40 minutes)
 	@$(BIN)/python -m tests.kill --jobs $(or $(JOBS),4)
 
 bench: $(READY) ## CPU time and memory, each beside a plain baseline, in a minute; nothing is asserted

@@ -5,7 +5,8 @@ It publishes late, at times not at all, loses its memory in a crash and boots an
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -14,8 +15,9 @@ from tests.simulation.nature import Nature
 from tests.simulation.timeline import Timeline
 from tests.support.fakes import START_MS
 
-from accountsync.domain.account import Order
+from accountsync.domain.account import Order, OrderStatus, PositionSide
 from accountsync.domain.expected import ExpectedBalance, ExpectedOrder, ExpectedPosition, ExpectedState
+from accountsync.domain.plan import Repair, RepairKind
 from accountsync.errors import BeliefUnobserved, Reason
 
 STEPS_BACK = 3
@@ -39,6 +41,10 @@ class Drift:
 
 
 NO_DRIFT = Drift()
+
+
+class Outdated(Exception):  # noqa: N818 - the bot's word
+    """What it was told is about a belief that it no longer has."""
 
 
 @dataclass(slots=True)
@@ -69,6 +75,9 @@ class Bot:
         self.skew_ms = nature.skew_ms
         self.drift = NO_DRIFT
         self.published: Publication | None = None
+        self.wrong: list[str] = []
+        self.repaired: Counter[str] = Counter()
+        self._taken: set[str] = set()
         self._life = 0
         self._rows: dict[Key, tuple[Order, bool, tuple[ExpectedOrder, ...]]] = {}
         self._publish()
@@ -94,6 +103,52 @@ class Bot:
         if latency:
             await asyncio.sleep(self.dice.uniform(0, latency))
         return belief
+
+    # --- what it is told ----------------------------------------------------------------------------------------------
+
+    def take(self, repair_id: str, belief: ExpectedState, repairs: Sequence[Repair]) -> None:
+        """Put its belief right, once by one id, and not where it believes something else by now."""
+        if repair_id in self._taken:
+            return
+        if not (self.well and self.ready) or belief.boot_id != f"boot-{self.boots}":
+            raise Outdated("it booted since, or is not well")
+        now = self._belief(self._now())
+        drift = self.drift
+        for repair in repairs:
+            drift = self._repaired(drift, repair, belief, now)
+        self._taken.add(repair_id)
+        self.repaired.update(str(repair.kind) for repair in repairs)
+        self.drift = drift
+
+    def _repaired(self, drift: Drift, repair: Repair, belief: ExpectedState, now: ExpectedState) -> Drift:
+        match repair.kind:
+            case RepairKind.POSITION:
+                leg = (repair.symbol, PositionSide(repair.id))
+                if _held(belief, leg) != _held(now, leg):
+                    raise Outdated("it traded since")
+                share = self.account.shares[self.number].get(leg, ZERO)
+                return replace(drift, offsets={**drift.offsets, leg: Decimal(repair.value) - share})
+            case RepairKind.BALANCE:
+                if belief.balances != now.balances:
+                    raise Outdated("its wallet changed since")
+                return replace(drift, wallet=Decimal(repair.value) - self.account.wallets[self.number])
+        key = (repair.symbol, repair.order_id)
+        mine = self.account.owners.get(key, self.account.owners.get((repair.symbol, f"trigger:{repair.order_id}")))
+        if repair.kind is RepairKind.MISSING_ORDER:
+            if mine != self.number:
+                self.wrong.append(f"bot {self.number} was to adopt the order {repair.order_id}, which is not its own")
+            keys = {key, (repair.symbol, f"trigger:{repair.order_id}")}
+            altered = {known: changes for known, changes in drift.altered.items() if known not in keys}
+            return replace(drift, forgotten=drift.forgotten - keys, altered=altered)
+        if repair.value == OrderStatus.OPEN:
+            self.wrong.append(f"bot {self.number} was told that a stale order is open")
+        names = {name for name in (repair.order_id, repair.client_id) if name}
+        kept = tuple(row for row in drift.added if not names & {row.id, row.client_id})
+        if len(kept) == len(drift.added) and any(
+            key[1].removeprefix("trigger:") in names for key in self.account.orders
+        ):
+            self.wrong.append(f"bot {self.number} was told that the order {repair.order_id} ended, and it is open")
+        return replace(drift, added=kept)
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
@@ -233,3 +288,7 @@ class Bot:
             price=order.price,
             status=order.status,
         )
+
+
+def _held(belief: ExpectedState, leg: Leg) -> Decimal:
+    return sum((row.quantity for row in belief.positions or () if (row.symbol, row.side) == leg), ZERO)

@@ -37,13 +37,14 @@ class Injected:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`possible`: in which worlds it can come about. `busy`: the symbol is traded all the time. `patience`: cycles that
-    it takes besides.
+    it takes besides. `remedied`: how much more often than others it is done where something can be done about it.
     """
 
     inject: Callable[[World], Injected]
     possible: Callable[[Nature], bool]
     busy: bool = False
     patience: int = 0
+    remedied: int = 0
 
     @property
     def name(self) -> str:
@@ -55,12 +56,16 @@ Inject = Callable[[World], Injected]
 
 
 def kind(
-    possible: Callable[[Nature], bool] = lambda _: True, *, busy: bool = False, patience: int = 0
+    possible: Callable[[Nature], bool] = lambda _: True,
+    *,
+    busy: bool = False,
+    patience: int = 0,
+    remedied: int = 0,
 ) -> Callable[[Inject], Inject]:
     """Enter a function into the list."""
 
     def enter(inject: Inject) -> Inject:
-        KINDS.append(Kind(inject, possible, busy, patience))
+        KINDS.append(Kind(inject, possible, busy, patience, remedied))
         return inject
 
     return enter
@@ -101,7 +106,7 @@ def an_order_by_hand(world: World) -> Injected:
     return _found(world, Rule.UNEXPECTED_ORDER, 0, order)
 
 
-@kind()
+@kind(remedied=3)
 def an_order_that_the_bot_lost(world: World) -> Injected:
     number = _some_bot(world)
     order = _place(world, "lost", number)
@@ -109,7 +114,7 @@ def an_order_that_the_bot_lost(world: World) -> Injected:
     return _found(world, Rule.UNEXPECTED_ORDER, number)
 
 
-@kind(patience=INSIST_AFTER)  # the symbol may be one that is never settled
+@kind(patience=INSIST_AFTER, remedied=2)  # the symbol may be one that is never settled
 def an_old_order_that_the_bot_forgets(world: World) -> Injected:
     number = _some_bot(world)
     own = world.account.open_of(world.account.traded, number) or [_place(world, "old", number)]
@@ -125,7 +130,7 @@ def a_conditional_order_that_the_bot_does_not_know(world: World) -> Injected:
     return _found(world, Rule.UNEXPECTED_ORDER, 0, order)
 
 
-@kind()
+@kind(remedied=1)
 def a_cancel_that_the_bot_missed(world: World) -> Injected:
     number = _some_bot(world)
     order = _place(world, "gone", number)
@@ -158,7 +163,7 @@ def _divergence(world: World, changes: dict[str, object]) -> Injected:
     return _found(world, Rule.ORDER_DIVERGENCE, number, order)
 
 
-@kind()
+@kind(remedied=1)
 def a_price_changed_by_another_tool(world: World) -> Injected:
     return _divergence(world, {"price": Decimal(101)})
 
@@ -175,7 +180,8 @@ def a_partial_fill_that_the_bot_only_dreamt_of(world: World) -> Injected:
     order = next(reversed(world.account.orders.values()))
 
     def end() -> None:
-        world.account.fill(order, Decimal(1))
+        if (order.symbol, order.ref) in world.account.orders:
+            world.account.fill(order, Decimal(1))
         for bot in world.bots:
             bot.drift = NO_DRIFT
 
@@ -209,7 +215,7 @@ def _offset(world: World, offset: Decimal) -> Injected:
     return Injected(frozenset({Rule.POSITION_MISMATCH}), None, end)
 
 
-@kind()
+@kind(remedied=1)
 def a_position_that_the_bot_imagines(world: World) -> Injected:
     return _offset(world, Decimal(7))
 
@@ -227,7 +233,7 @@ def an_offset_where_all_is_busy(world: World) -> Injected:
     return _offset(world, Decimal("1000.5"))
 
 
-@kind()
+@kind(remedied=1)
 def a_fill_that_the_bot_missed(world: World) -> Injected:
     number = _some_bot(world)
     order = _place(world, "filled", number, quantity=Decimal(3))
@@ -299,10 +305,94 @@ def a_liquidation_that_the_bot_missed(world: World) -> Injected:
     return Injected(frozenset(rules), None, lambda: _drift(world, 0, NO_DRIFT), foreign={f"fill:{fill.id}"})
 
 
+# --- what may be done about, besides ----------------------------------------------------------------------------------
+
+
+@kind(lambda nature: nature.acts and nature.bots == 1, remedied=4)
+def a_position_that_the_bot_lost(world: World) -> Injected:
+    """It believes that it is flat."""
+    leg = _open_anew(world)
+    _drift(world, 0, Drift(offsets={leg: -world.account.shares[0].get(leg, ZERO)}))
+
+    def end() -> None:
+        _own_up(world, leg)
+
+    return Injected(frozenset({Rule.POSITION_MISMATCH}), 0, end)
+
+
+@kind(lambda nature: nature.acts and nature.bots == 1, remedied=4)
+def a_position_that_the_bot_lost_with_its_stop(world: World) -> Injected:
+    leg = _open_anew(world)
+    held = world.account.positions[leg].quantity
+    side = Side.SELL if held > 0 else Side.BUY
+    stop = _place(world, "leftover", 0, price=None, trigger=Decimal(90), side=side)
+    lost = Drift(offsets={leg: -world.account.shares[0].get(leg, ZERO)}, forgotten=frozenset({(stop.symbol, stop.ref)}))
+    _drift(world, 0, lost)
+
+    def end() -> None:
+        _own_up(world, leg)
+
+    return Injected(frozenset({Rule.POSITION_MISMATCH, Rule.UNEXPECTED_ORDER}), 0, end)
+
+
+@kind(lambda nature: nature.acts and nature.bots == 1, remedied=4)
+def a_position_that_another_tool_left(world: World) -> Injected:
+    leg = _leg(world)
+    _close(world, leg)
+    fill = _foreign(world, Side.BUY, Decimal("5.25"))
+    rules = {Rule.POSITION_MISMATCH} | ({Rule.UNATTRIBUTED_FILL} if world.nature.tells_fills else set())
+    return Injected(frozenset(rules), 0, lambda: _own_up(world, leg), foreign={fill})
+
+
+@kind(lambda nature: nature.acts, remedied=4)
+def several_orders_that_the_bot_lost(world: World) -> Injected:
+    number = _some_bot(world)
+    orders = [_place(world, "lost", number, price=Decimal(90 + count)) for count in range(3)]
+    _drift(world, number, Drift(forgotten=frozenset((BTC, order.ref) for order in orders)))
+    return _found(world, Rule.UNEXPECTED_ORDER, number)
+
+
+@kind(lambda nature: nature.acts and nature.bots == 1, remedied=2)
+def every_order_of_the_account_that_the_bot_lost(world: World) -> Injected:
+    """It is not its whole memory that it lost: it knows what it holds."""
+    world.trader.quiet = True
+    _hold_something(world)
+    _place(world, "last", 0)
+    forgotten = frozenset(world.account.orders)
+    _drift(world, 0, Drift(forgotten=forgotten))
+    return Injected(frozenset({Rule.UNEXPECTED_ORDER}), 0, lambda: _drift(world, 0, NO_DRIFT))
+
+
+def _close(world: World, leg: Leg) -> None:
+    """The bot closes what it has."""
+    held = world.account.positions[leg].quantity if leg in world.account.positions else ZERO
+    if held:
+        order = _place(world, "out", 0, side=Side.SELL if held > 0 else Side.BUY, quantity=abs(held))
+        world.account.fill(order, abs(held))
+
+
+def _open_anew(world: World) -> Leg:
+    """The bot holds something, all of it its own."""
+    leg = _leg(world)
+    if world.dice.random() < 0.8:
+        _close(world, leg)
+    side = Side.BUY if world.nature.hedged else world.dice.choice(list(Side))
+    quantity = Decimal(world.dice.choice(["8.25", "2.0005", "0.75"]))
+    world.account.fill(_place(world, "big", 0, side=side, quantity=quantity), quantity)
+    return leg
+
+
+def _own_up(world: World, leg: Leg) -> None:
+    """The bot takes what is there for its own."""
+    row = world.account.positions.get(leg)
+    world.account.shares[0][leg] = row.quantity if row else ZERO
+    _drift(world, 0, NO_DRIFT)
+
+
 # --- the wallet, and the exchange itself ------------------------------------------------------------------------------
 
 
-@kind()
+@kind(remedied=1)
 def a_wallet_that_no_income_explains(world: World) -> Injected:
     _drift(world, 0, Drift(wallet=Decimal("-33.33")))
     return Injected(frozenset({Rule.BALANCE_MISMATCH}), 0, lambda: _drift(world, 0, NO_DRIFT))

@@ -35,11 +35,13 @@ class Then:
 class Account:
     """`now_ms`: the time of the change that is being made. `owners`: bot of each order, -1 for nobody's.
 
-    `before`: the order whose place one took. `wallets`: bot by bot; what is nobody's is the first one's.
+    `mark`: of every position; None: the price of its entry. `before`: the order whose place one took. `wallets`: bot by
+    bot; what is nobody's is the first one's.
     """
 
     lists_flat: bool
     bots: int
+    mark: Decimal | None = None
     now_ms: int = START_MS - 60_000
     orders: dict[Key, Order] = field(default_factory=dict)
     versions: dict[Key, list[Order]] = field(default_factory=dict)
@@ -196,7 +198,7 @@ class Account:
     ) -> None:
         """Set a position; `change` of it is `owner`'s."""
         self.positions[symbol, leg] = Position(
-            symbol, leg, quantity, "cross", entry_price if quantity else None, entry_price, self.now_ms
+            symbol, leg, quantity, "cross", entry_price if quantity else None, self.mark or entry_price, self.now_ms
         )
         if owner >= 0:
             share = self.shares[owner]

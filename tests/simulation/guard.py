@@ -11,11 +11,14 @@ from tests.simulation.virtual import VirtualClock
 
 from accountsync.cycle import Cycle, State
 from accountsync.domain.confirm import Track
+from accountsync.domain.decide import Wishes
 from accountsync.domain.holds import Holds, Signal, Source
 from accountsync.domain.policy import Mode, Policy, Watchdog
 
 VALUELESS = {"BalanceMismatch", "DuplicateKey", "NegativeQuantity", "TimestampRegression"}
 A_LITTLE = 1e-6
+BY_THEMSELVES = {Source.WATCHDOG: Signal.RECOVERED, Source.UNKNOWN_OUTCOME: Signal.OUTCOME_KNOWN}
+"""Holds that a digest lifts → the signal by which they end without one."""
 
 
 class Guard:
@@ -39,18 +42,25 @@ class Guard:
         self._raised_at, self._resumed_at = at(hold.since if hold else None), at(resumed_ms)
         self._clean = 0
 
-    def check(self, before: State, cycle: Cycle, policy: Policy, resume: str) -> Iterator[str]:
-        """What is wrong with what `cycle` made of the holds; `resume`: the digest that a person quoted."""
+    def check(self, before: State, cycle: Cycle, policy: Policy, wishes: Wishes) -> Iterator[str]:
+        """What is wrong with what `cycle` made of the holds; `wishes`: what a person asked for."""
+        resume = wishes.resume
         lifted = {row.source: row.why for row in cycle.decision.transitions if not row.raised}
         self._follow_people(cycle, policy, set(lifted.values()))
         for source in lifted.keys() & {Source.POLICY, Source.WATCHDOG, Source.UNKNOWN_OUTCOME}:
-            by_itself = source is Source.WATCHDOG and lifted[source] is Signal.RECOVERED
+            by_itself = lifted[source] is BY_THEMSELVES.get(source)
             if not by_itself and resume not in before.holds[source].digests:
                 yield f"{source} was lifted by {lifted[source]}, and nobody quoted its digest"
         if lifted.keys() & {Source.STARTUP, Source.STALE} and not cycle.complete:
             yield "a hold of ignorance was lifted, and nothing was judged"
-        if Source.USER in lifted or Source.ACTION in lifted:
-            yield f"{sorted(lifted)} were lifted, which nobody raised"
+        if wishes.paused and Source.USER not in cycle.state.holds:
+            yield "a person stopped the bot, and it is not"
+        if not wishes.paused and Source.USER in cycle.state.holds:
+            yield "a person let the bot go, and it is stopped"
+        if policy.mode is Mode.OBSERVE:
+            raised = {row.source for row in cycle.decision.transitions if row.raised} - {Source.USER}
+            if raised:
+                yield f"{sorted(raised)} were raised in Observe"
         if policy.watchdog is not None:
             yield from self._check_watchdog(before, cycle, policy, policy.watchdog, lifted.get(Source.WATCHDOG))
         elif Source.WATCHDOG in cycle.state.holds:
@@ -64,7 +74,7 @@ class Guard:
         clean = cycle.complete and cycle.whole and not any(self._counts(track) for track in cycle.state.tracks.values())
         self._clean = self._clean + 1 if clean else 0
         too_much = self._too_much(cycle, watchdog)
-        if too_much and not stands and policy.mode is Mode.PAUSE:
+        if too_much and not stands and policy.mode is not Mode.OBSERVE:
             yield f"{too_much} is at risk, and the watchdog sleeps"
         if stands and not stood:
             self.barks["raised"] += 1

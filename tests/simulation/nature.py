@@ -4,7 +4,19 @@ import random
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from accountsync.domain.policy import AutoResume, Mode, Policy, Watchdog
+from accountsync.domain.catalogue import Rule, Severity
+from accountsync.domain.policy import (
+    AutoResume,
+    FlattenBy,
+    Limits,
+    Mode,
+    Policy,
+    Remedies,
+    Threshold,
+    UnexpectedOrders,
+    UnexpectedPositions,
+    Watchdog,
+)
 
 INTERVALS = {1: 1, 5: 1, 15: 1, 60: 1, 300: 6}
 """Seconds between two cycles → how many of ten worlds have it."""
@@ -21,7 +33,11 @@ class Nature:
     says. `learns_late_ms`: after how long it knows the id of an order that took another's place. `tracks`: by which id
     it tracks such an order. `names`: how it names orders. `lag_ms`: how far lists of fills and of income are behind.
     `hasty`: people resume over what stands. `marks`: a reading has the marks of all symbols, and else of what is held.
-    `quotes`: the mark of a symbol is told when it is asked for.
+    `quotes`: the mark of a symbol is told when it is asked for. `acts`: the account has a desk from which orders and
+    repairs can leave. `writable`: its bots can be told. `crashes`: the operator dies, or is stopped, while it acts.
+    `approves`: how often a person does. `unguarded`: nothing protects approvals. `expires_requests`: the exchange
+    refuses late ones. `fickle`: people change the mode. `mischance`: of a request.
+    `other_key`: the key that trades is of another account.
     """
 
     interval: int
@@ -51,6 +67,15 @@ class Nature:
     hasty: bool = False
     marks: bool = True
     quotes: bool = True
+    acts: bool = False
+    writable: bool = False
+    crashes: bool = False
+    approves: float = 0.0
+    unguarded: bool = False
+    expires_requests: bool = True
+    fickle: bool = False
+    mischance: float = 0.0
+    other_key: bool = False
 
     @classmethod
     def of(cls, dice: random.Random) -> "Nature":
@@ -71,6 +96,46 @@ class Nature:
         policy = replace(nature.policy, watchdog=watchdog)
         hasty, marks = dice.random() < 0.3, dice.random() < 0.4
         return replace(nature, policy=policy, hasty=hasty, marks=marks, quotes=dice.random() < 0.6)
+
+    def armed(self, dice: random.Random) -> "Nature":
+        """The same world, in which something may be done about what is found, or not."""
+        if dice.random() < 0.4:
+            return self
+        remedies = Remedies(
+            dry_run=dice.random() < 0.06,
+            repair=dice.random() < 0.6,
+            orders=dice.choices(list(UnexpectedOrders), [1, 2, 7])[0],
+            positions=dice.choices(list(UnexpectedPositions), [1, 2, 7])[0],
+            prefixes=("web_",) if dice.random() < 0.2 else (),
+            flatten_by=dice.choice(list(FlattenBy)),
+            max_slippage=Decimal(dice.choice(["0.0005", "0.005", "0.01"])),
+            limits=Limits(
+                actions_per_hour=dice.choice([1, 2, 10, 10]),
+                notional_per_action=Decimal(dice.choice([300, 1_500, 5_000])),
+                notional_per_hour=Decimal(dice.choice([600, 3_000, 20_000])),
+            ),
+            thresholds={Rule.UNEXPECTED_ORDER: Threshold(count=2)} if dice.random() < 0.1 else {},
+            expires_after=dice.choice([8.0, 30.0]) * self.interval + 30.0,
+        )
+        policy = replace(
+            self.policy,
+            mode=dice.choices(list(Mode), [1, 1, 10])[0],
+            pause_at=dice.choice([Severity.HIGH, Severity.HIGH, Severity.HIGH, None]),
+            remedies=remedies,
+        )
+        return replace(
+            self,
+            policy=policy,
+            acts=True,
+            writable=dice.random() < 0.7,
+            crashes=dice.random() < 0.7,
+            approves=dice.choice([0.0, 0.7, 1.0, 1.0]),
+            unguarded=dice.random() < 0.05,
+            expires_requests=dice.random() < 0.95,
+            fickle=dice.random() < 0.2,
+            other_key=dice.random() < 0.1,
+            mischance=dice.choice([0.1, 0.25, 0.5]),
+        )
 
     @classmethod
     def _without_watchdog(cls, dice: random.Random) -> "Nature":
@@ -138,4 +203,5 @@ class Nature:
                 f"{name} {value}" for name in self.__slots__ if name != "policy" and (value := getattr(self, name))
             )
             + f", confirmations {self.policy.confirmations}, watchdog {self.policy.watchdog}"
+            + (f", {self.policy.mode}, {self.policy.remedies}" if self.acts else "")
         )

@@ -1,14 +1,15 @@
-"""One account of the operator: the real cycle, the real status, Events and metrics, and somebody who doubts them.
+"""One account of the operator: the real cycle, status, Events, metrics and actions, and somebody who doubts them.
 
 After each cycle everything that must hold is checked; what does not is in `wrong`.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from tests.simulation.auditor import Auditor, Standing
 from tests.simulation.bot import Bot
 from tests.simulation.exchange import Account
 from tests.simulation.faults import Port
@@ -16,6 +17,7 @@ from tests.simulation.guard import Guard
 from tests.simulation.nature import PREFIXES, Nature
 from tests.simulation.virtual import VirtualClock
 
+from accountsync.act import Desk, Remediation, act, concerned, recall
 from accountsync.api.v1alpha1 import TradingAccountStatus, parse_status
 from accountsync.controller import status as written
 from accountsync.controller.events import Events
@@ -27,7 +29,7 @@ from accountsync.domain.confirm import Track
 from accountsync.domain.decide import Wishes
 from accountsync.domain.finding import Finding, worst_first
 from accountsync.domain.holds import Source
-from accountsync.domain.policy import Policy
+from accountsync.domain.policy import Mode, Policy
 from accountsync.domain.sharing import Sharing, Sibling
 from accountsync.errors import Reason
 from accountsync.report.metrics import AccountSeries
@@ -64,8 +66,11 @@ class Sighting:
 
 
 class Observer:
-    """Looks after bot `number`. `forgives`: which confirmed findings are right at this time. `standing`: those that
-    must be confirmed all the time. `policy` may be changed between cycles.
+    """Looks after bot `number`. `forgives`: which confirmed findings are right at this time. `to_stand`: those that
+    must be confirmed all the time. `policy` may be changed between cycles. `desk`: of the process that lives, where
+    something may be done; `survives` does what reaches out of it, and gives False where the process did not survive
+    that. `accepts_unknown`: a person resumes over what is
+    not known. `paused`: what a person asks for. `again`: seconds until there is more to do.
     """
 
     def __init__(
@@ -82,13 +87,23 @@ class Observer:
         self.policy = _policy_of(nature, number)
         self.siblings: list[Observer] = []
         self.forgives: Callable[[Finding], bool] = lambda _: False
-        self.standing: frozenset[Rule] = frozenset()
+        self.to_stand: frozenset[Rule] = frozenset()
         self.say: Callable[[str], None] = lambda _: None
         self.guard = Guard(clock)
+        self.auditor: Auditor | None = None
+        self.desk: Desk | None = None
+        self.survives: Callable[[Coroutine[Any, Any, None]], Awaitable[bool]] = _always
+        self.remediation = Remediation()
+        self.accepts_unknown: Callable[[], None] = lambda: None
+        self.paused = False
+        self.again: float | None = None
+        self._held_at: float | None = None
+        self._held_since: float | None = None
         self.state = State(created=True)
         self.cycle: Cycle | None = None
         self.told: set[str] = set()
         self.ever: set[str] = set()
+        self.lately: set[str] = set()
         self.wrong: list[str] = []
         self.cycles = self.complete = self.doubtful = self.restarts = 0
         self._recorder = Recorder()
@@ -110,20 +125,25 @@ class Observer:
 
     async def turn(self) -> None:
         """One cycle with all that follows from it."""
+        self.again = None
+        if self.desk is not None and not await self.survives(self._recall()):
+            return
         before, began = self.state, self.clock.monotonic()
         sharing = self._sharing()
+        policy = replace(self.policy, acted=self.remediation.past.acted)
         quoted = self.nature.quotes and not self.port.trouble
         self.port.shown = None
-        resume = self._resume()
+        wishes = Wishes(paused=self.paused, resume=self._resume())
         cycle = await run(
             before,
-            self.policy,
-            Wishes(resume=resume),
+            policy,
+            wishes,
             self.port,
             self.bot,
             self.clock,
             since=self._since,
             sharing=sharing,
+            course=self.remediation.course,
         )
         self.state, self.cycle = cycle.state, cycle
         monotonic = self.clock.monotonic()
@@ -131,7 +151,7 @@ class Observer:
         self.complete += cycle.complete
         self.doubtful += cycle.complete and bool(cycle.state.tracks)
         self._series.record(cycle, monotonic)
-        for text in self.guard.check(before, cycle, self.policy, resume):
+        for text in self.guard.check(before, cycle, self.policy, wishes):
             self._complain(text)
         if quoted and not self.port.trouble:
             for finding in cycle.outcome.shown:
@@ -142,10 +162,48 @@ class Observer:
         self._check_findings(before, cycle, monotonic)
         await self._report(cycle, monotonic)
         self._check_metrics()
+        if self.auditor is not None:
+            for text in self.auditor.check(before, cycle):
+                self._complain(text)
+        if self.desk is not None:
+            await self.survives(self._act(cycle, policy, sharing))
+
+    # --- what is done about it ----------------------------------------------------------------------------------------
+
+    async def _recall(self) -> None:
+        assert self.desk is not None
+        writable = self.desk.repairs is not None
+        if concerned(self.policy, self.state.holds.keys(), writable=writable):
+            self.remediation = await recall(self.remediation, self.desk)
+        else:
+            self.remediation = Remediation()
+
+    async def _act(self, cycle: Cycle, policy: Policy, sharing: Sharing) -> None:
+        assert self.desk is not None
+        if not concerned(policy, self.state.holds.keys(), writable=self.desk.repairs is not None):
+            return
+        held_for = None if self._held_at is None else self.clock.monotonic() - self._held_at
+        desk = self.desk
+        after = await act(self.remediation, cycle, policy, desk, held_for=held_for, sharing=sharing)
+        if desk is not self.desk:  # others took over meanwhile
+            return
+        self.remediation, self.again = after, after.again
+
+    def turn_mode(self, mode: Mode) -> None:
+        """A person changes the mode."""
+        self.policy = replace(self.policy, mode=mode)
+
+    @property
+    def standing(self) -> Standing:
+        """What stands around an action now."""
+        held = Source.ACTION in {hold.source for hold in self._status.holds}
+        beliefs = tuple(observer.state.believed for observer in (self, *self.siblings))
+        return Standing(self.policy, self.state, self.cycle, self._held_since if held else None, self.number, beliefs)
 
     def restart(self) -> None:
         """The operator's process ends, and another goes on from the status alone."""
         self.restarts += 1
+        self.remediation, self.again, self._held_at = Remediation(), None, None
         self.say(f"operator {self.number} restarts")
         confirmed = {track.finding.key for track in self.state.tracks.values() if track.confirmed}
         stored = json.loads(json.dumps(self._document))
@@ -180,6 +238,9 @@ class Observer:
         watchdog = self.policy.watchdog
         alone = watchdog is not None and watchdog.auto_resume.enabled and not hasty
         sources = [Source.POLICY] if alone else [Source.POLICY, Source.WATCHDOG]
+        if hasty and Source.UNKNOWN_OUTCOME in self.state.holds:
+            sources = [Source.UNKNOWN_OUTCOME]
+            self.accepts_unknown()
         return next((self.state.holds[source].digest for source in sources if source in self.state.holds), "")
 
     # --- what must hold -----------------------------------------------------------------------------------------------
@@ -217,7 +278,7 @@ class Observer:
             self._complain("tracks of comparison changed, and the two sides were not both known")
         if not cycle.complete:
             changed = {source for source in Source if (source in before.holds) != (source in cycle.state.holds)}
-            if changed - {Source.STALE, Source.STARTUP, Source.POLICY, Source.WATCHDOG}:
+            if changed & {Source.ACTION, Source.UNKNOWN_OUTCOME, Source.USER} and self.desk is None:
                 self._complain(f"holds changed: {sorted(changed)}")
         if cycle.evidence is not None and cycle.state.tracks:
             self._check_judgement(before, cycle, cycle.evidence.snapshot)
@@ -242,6 +303,7 @@ class Observer:
             if not track.confirmed or (key in before.tracks and before.tracks[key].confirmed):
                 continue
             self.ever.add(key)
+            self.lately.add(key)
             if CATALOGUE[track.finding.rule].at_once:
                 continue
             seen = self._sightings[key]
@@ -255,7 +317,7 @@ class Observer:
             if not self.forgives(finding):
                 track = cycle.state.tracks[finding.key]
                 self._complain(f"accused of {finding.key}: {finding.message} ({_short(track)})")
-        missing = self.standing - {finding.rule for finding in self.confirmed}
+        missing = self.to_stand - {finding.rule for finding in self.confirmed}
         if missing:
             self._complain(f"{sorted(missing)} no longer stands, and nothing was put right")
 
@@ -274,6 +336,11 @@ class Observer:
         if late or weighty != self._weighty:
             self._write(cycle, confirmed)
             self._weighty, self._written_at = weighty, monotonic
+        if Source.ACTION not in state.holds:
+            self._held_at = self._held_since = None
+        elif self._held_at is None:
+            self._held_at = monotonic
+            self._held_since = monotonic if self._held_since is None else self._held_since
         events: list[tuple[str, str]] = []
         self._recorder.told = events
         await tell_all(
@@ -344,6 +411,11 @@ class Observer:
             if count < self._counts[label]:
                 self._complain(f"the counter of {label} went back")
         self._counts = Counter(self._series.mismatches)
+
+
+async def _always(work: Coroutine[Any, Any, None]) -> bool:
+    await work
+    return True
 
 
 def _policy_of(nature: Nature, number: int) -> Policy:

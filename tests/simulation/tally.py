@@ -23,6 +23,9 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
     rules: set[str] = field(default_factory=set)
     barks: Counter[str] = field(default_factory=Counter)
+    deeds: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
+    mishaps: Counter[str] = field(default_factory=Counter)
     failed: list[Life] = field(default_factory=list)
 
     def add(self, lives: Iterable[Life]) -> "Tally":
@@ -39,6 +42,9 @@ class Tally:
             self.faults.update(life.faults)
             self.rules |= life.rules
             self.barks.update(life.barks)
+            self.deeds.update(life.deeds)
+            self.struck.update(life.struck)
+            self.mishaps.update(life.mishaps)
             if life.failure:
                 self.failed.append(life)
         return self
@@ -63,6 +69,12 @@ class Tally:
                 ),
                 f"faults served: {faults}",
                 f"holds of the watchdog: {', '.join(f'{count} {how}' for how, count in sorted(self.barks.items()))}",
+                f"done about it: {', '.join(f'{count} {what}' for what, count in sorted(self.deeds.items()))}",
+                f"what befell that: {', '.join(f'{count} {what}' for what, count in sorted(self.mishaps.items()))}",
+                (
+                    f"{self.struck.total():,} times the operator died or was stopped in the middle of that, at"
+                    f" {len({where.rpartition(' at ')[2] for where in self.struck})} places"
+                ),
                 f"wrongs found, of those that were done ({self.found.total()} of {self.injected.total()}):",
                 kinds,
             )

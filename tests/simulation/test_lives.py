@@ -9,8 +9,11 @@ from tests.simulation.life import Life, live
 from tests.simulation.tally import Tally
 
 from accountsync.domain.catalogue import Rule
+from accountsync.domain.plan import RepairKind
 
 SEEDS = 200
+MOST_PLACES = 22
+"""Calls of the action path, each before and after it took effect."""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,22 @@ def test_a_storm_is_no_calm(tally: Tally) -> None:
 def test_watchdogs_stop_bots_and_let_them_go(tally: Tally) -> None:
     assert tally.barks["raised"] > SEEDS / 2, tally.report(1)
     assert min(tally.barks["ended by itself"], tally.barks["ended by a person"]) > SEEDS / 10, tally.report(1)
+
+
+def test_what_is_wrong_is_dealt_with(tally: Tally) -> None:
+    """Worlds in which nothing is done would prove nothing about what is done."""
+    for deed in ("Cancel sent", "Flatten sent", "plans Done", "plans Expired", "plans Refused", "plans DryRun"):
+        assert tally.deeds[deed] > SEEDS / 20, tally.report(1)
+    for kind in RepairKind:
+        assert tally.deeds[f"repaired {kind}"], tally.report(1)
+
+
+def test_the_operator_dies_and_is_stopped_all_along_the_way_of_an_action(tally: Tally) -> None:
+    assert tally.struck.total() > SEEDS / 4, tally.report(1)
+    fates = {where.partition(" at ")[0] for where in tally.struck}
+    places = {where.partition(" at ")[2] for where in tally.struck}
+    assert fates == {"killed", "stopped", "stopped for long"}
+    assert len(places) > MOST_PLACES / 2, places
 
 
 def test_a_seed_makes_the_same_world_twice() -> None:

@@ -35,6 +35,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jump.passed
 
+    def leap(self, seconds: float) -> None:
+        """Time passes, and nothing of this process runs meanwhile."""
+        self._jump.passed += seconds
+
+
+def leap(seconds: float) -> None:
+    """The process is stopped for so long."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.leap(seconds)
+
 
 class VirtualClock:
     """The clock of the loop that runs. `offset_ms`: how far its wall time is ahead of the true time."""

@@ -32,8 +32,7 @@ async def execute(work: Work, plan: Plan) -> None:
         for index, action in enumerate(plan.actions):
             if plan.intents[index].state is not IntentState.PLANNED or not _is_next(work, plan, action):
                 continue
-            window = _window(work)
-            if not window:
+            if not _window(work):
                 break
             if action.kind is not ActionKind.REPAIR and trading is None:
                 try:
@@ -42,8 +41,8 @@ async def execute(work: Work, plan: Plan) -> None:
                     plan = await work.turn(plan, index, IntentState.EXPIRED, f"not sent: {error.message}", left=False)
                     break
                 stack.push_async_callback(trading.close)
-            if not await _sees(work, action, trading):
-                break
+            if not await _sees(work, action, trading) or not (window := _window(work)):
+                break  # as it is now: the key and the position took their time
             plan = await _sent(work, plan, index, trading, window)
             if plan.intents[index].state in UNSETTLED:
                 break

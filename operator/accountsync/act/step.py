@@ -141,6 +141,8 @@ async def _created(work: Work, due: Proposal) -> Plan | None:
         )
         if plan.open:
             return plan
+        if all(kept.name != plan.name for kept in work.now.kept):
+            raise PlanChanged(f"plan {plan.name} was made and ended meanwhile")  # by who took over: judge anew
     return None
 
 

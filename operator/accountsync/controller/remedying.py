@@ -66,9 +66,11 @@ class Remedying:
         return self._now.again
 
     def awaits(self, name: str, version: str) -> bool:
-        """Whether the plan `name` is the open one, and was another version when it was read."""
+        """Whether the plan `name` is the open one, and was another version when it was read, or one not known yet."""
         plan = self._now.plan
-        return plan is not None and plan.name == name and plan.version != version
+        if plan is not None and plan.name == name:
+            return plan.version != version
+        return name.rpartition("-")[0] == self._name[:200] and all(kept.name != name for kept in self._now.kept)
 
     def forget(self) -> None:
         """A stored plan changed: read them anew."""

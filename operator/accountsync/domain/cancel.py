@@ -12,18 +12,18 @@ from accountsync.domain.account import AccountSnapshot, Order, Position, Positio
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.finding import ZERO, Finding, sanitize
 from accountsync.domain.plan import Action, ActionKind
-from accountsync.domain.policy import UnexpectedOrders
+from accountsync.domain.policy import UnexpectedOrders, UnexpectedPositions
 from accountsync.domain.scene import Scene, Sketch
 
 
 def cancel_unexpected(scene: Scene, sketch: Sketch, leftovers: Collection[Order]) -> None:
     """Cancel what the bot does not track, as far as the policy says so. `leftovers` are cancelled in another place."""
     wish = scene.policy.remedies.orders
-    if wish is UnexpectedOrders.NEVER:
-        return
     for finding in scene.findings(Rule.UNEXPECTED_ORDER):
         order = scene.order(finding)
         if order is None or order in leftovers or scene.tracks_order(order) or not scene.may_cancel(order):
+            continue
+        if wish is UnexpectedOrders.NEVER and not _is_left_over(order, scene):
             continue
         action = cancelling(order, scene, sketch, finding)
         if action is None:
@@ -63,6 +63,12 @@ def cancelling(order: Order, scene: Scene, sketch: Sketch, finding: Finding, aft
         after=after,
         why=finding.message if after is None else "it would outlive the position that it was to close",
     )
+
+
+def _is_left_over(order: Order, scene: Scene) -> bool:
+    """Whether we closed the position that it was to close, and could not cancel it then."""
+    key = Action(ActionKind.CANCEL, symbol=order.symbol, order_id=order.id).key
+    return scene.policy.remedies.positions is not UnexpectedPositions.NEVER and key in scene.past.leftovers
 
 
 def unexpected_finding(order: Order) -> Finding:

@@ -24,12 +24,14 @@ class Past:
     """`left`: Unix ms and notional (quote currency) of each action that was sent, or may have been, within the hour.
 
     `failed`: keys of the actions that came to nothing, or not to all, within the hour. `acted`: what our own orders
-    are known by, and those that we cancelled (`placed`, `cancelled`, client ids), of all plans.
+    are known by, and those that we cancelled (`placed`, `cancelled`, client ids), of all plans. `leftovers`: keys of
+    the Cancels that were to follow a Flatten which was done, and came to nothing.
     """
 
     left: tuple[tuple[int, Decimal], ...] = ()
     failed: frozenset[str] = frozenset()
     acted: frozenset[str] = frozenset()
+    leftovers: frozenset[str] = frozenset()
 
 
 def placed(symbol: str, order_id: str) -> str:
@@ -66,6 +68,14 @@ def past(plans: Collection[Plan], now_ms: int) -> Past:
             if _at(intent, now_ms) > since and _fell_short(plan, action, intent)
         ),
         acted=frozenset(name for action, intent in sent for name in _names(action, intent)),
+        leftovers=frozenset(
+            action.key
+            for plan in plans
+            for action, intent in zip(plan.actions, plan.intents, strict=False)
+            if action.after is not None
+            and intent.state in FAILED
+            and plan.intents[action.after].state is IntentState.DONE
+        ),
     )
 
 

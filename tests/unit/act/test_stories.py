@@ -22,11 +22,13 @@ ASKS = remedying(orders=UnexpectedOrders.PLAN)
 
 @dataclass(slots=True)
 class Fading(Owner):
-    """Sure of the account when it is first asked, and not again."""
+    """Sure of the account until the intent is written, and not again."""
+
+    asked = 0
 
     def left(self) -> float:
-        now, self.seconds = self.seconds, 0.0
-        return now
+        self.asked += 1
+        return self.seconds if self.asked <= 2 else 0.0
 
 
 # --- a plan of each kind ---------------------------------------------------------------------------------------------

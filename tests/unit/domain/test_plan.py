@@ -15,7 +15,18 @@ from accountsync.domain.account import AccountSnapshot, Part, PositionSide, Side
 from accountsync.domain.fresh import fresh_action
 from accountsync.domain.intents import SETTLED, Intent, IntentState
 from accountsync.domain.past import HOUR_MS, Past, cancelled, past, placed
-from accountsync.domain.plan import Action, ActionKind, Phase, Plan, Proposal, Repair, RepairKind, client_id, plan_name
+from accountsync.domain.plan import (
+    NOT_VERIFIED,
+    Action,
+    ActionKind,
+    Phase,
+    Plan,
+    Proposal,
+    Repair,
+    RepairKind,
+    client_id,
+    plan_name,
+)
 from accountsync.domain.policy import Mode, UnexpectedOrders
 from accountsync.domain.propose import still_wanted
 from accountsync.domain.verify import closed, verified
@@ -99,10 +110,32 @@ def test_what_was_sent_at_nobody_knows_when_counts_as_sent_now() -> None:
 
 
 @pytest.mark.parametrize("state", IntentState)
-def test_what_was_refused_or_never_arrived_failed(state: IntentState) -> None:
+def test_what_was_refused_never_arrived_or_is_not_known_fell_short(state: IntentState) -> None:
     made = past([plan(CANCEL, intents=(intent(state),))], NOW)
-    failed = state in {IntentState.REFUSED, IntentState.EXPIRED}
-    assert made.failed == (frozenset({CANCEL.key}) if failed else frozenset())
+    short = state in {IntentState.REFUSED, IntentState.EXPIRED, IntentState.UNKNOWN}
+    assert made.failed == (frozenset({CANCEL.key}) if short else frozenset())
+
+
+def test_what_no_snapshot_confirmed_fell_short() -> None:
+    ended = replace(plan(CANCEL, intents=(intent(),)), phase=Phase.REFUSED, message=f"{NOT_VERIFIED}: still listed")
+    assert past([ended], NOW).failed == frozenset({CANCEL.key})
+
+
+@pytest.mark.parametrize(
+    ("flattened", "cancelled_", "left"),
+    [
+        (IntentState.DONE, IntentState.EXPIRED, True),
+        (IntentState.DONE, IntentState.REFUSED, True),
+        (IntentState.DONE, IntentState.DONE, False),
+        (IntentState.REFUSED, IntentState.EXPIRED, False),
+    ],
+)
+def test_a_stop_is_left_over_where_its_position_was_closed_and_it_was_not_cancelled(
+    flattened: IntentState, cancelled_: IntentState, left: bool
+) -> None:
+    follows = replace(STOP, after=0)
+    made = past([plan(FLATTEN, follows, intents=(intent(flattened), intent(cancelled_)))], NOW)
+    assert made.leftovers == (frozenset({STOP.key}) if left else frozenset())
 
 
 def test_what_was_tried_and_never_left_failed_and_counts_for_no_limit() -> None:

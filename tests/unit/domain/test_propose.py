@@ -458,6 +458,13 @@ def test_what_failed_within_the_hour_is_not_tried_alone_again() -> None:
     assert proposed(others(own("2")), past=past).approval == ""
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_what_a_flatten_left_over_is_cancelled_whatever_becomes_of_other_orders(left: bool) -> None:
+    policy = remedying(orders=UnexpectedOrders.NEVER)
+    past = Past(leftovers=frozenset({f"Cancel|{BTC}|1"} if left else ()))
+    assert [action.key for action in proposed(STRAY, policy=policy, past=past).actions] == sorted(past.leftovers)
+
+
 def test_over_the_actions_of_an_hour_nothing_is_done() -> None:
     sent = Past(left=((NOW - HOUR_MS + 1, Decimal(0)),) * 9)
     assert len(proposed(STRAY, past=sent).actions) == 1
