@@ -21,10 +21,11 @@ ASKS = remedying(orders=UnexpectedOrders.PLAN)
 
 
 @dataclass(slots=True)
+@dataclass(slots=True)
 class Fading(Owner):
     """Sure of the account until the intent is written, and not again."""
 
-    asked = 0
+    asked: int = 0
 
     def left(self) -> float:
         self.asked += 1
