@@ -21,7 +21,6 @@ ASKS = remedying(orders=UnexpectedOrders.PLAN)
 
 
 @dataclass(slots=True)
-@dataclass(slots=True)
 class Fading(Owner):
     """Sure of the account until the intent is written, and not again."""
 
