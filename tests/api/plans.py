@@ -86,7 +86,7 @@ REFUSED_PLANS = [
 ]
 ACCEPTED_PLANS: list[dict[str, Any]] = [
     {},
-    {"approved": True, "approval": "", "dryRun": True},
+    {"approval": "", "dryRun": True},
     {"actions": [ALONE]},
     {"actions": [ALONE] * 50},
     {"actions": [FLATTEN] * 49 + [CANCEL | {"after": 48}]},

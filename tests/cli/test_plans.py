@@ -76,14 +76,14 @@ def test_plans_tell_what_why_how_much_and_until_when(stage: Stage, admin: Person
     plan(stage, "p2", account={"name": "other", "uid": "v"}, approval="")
     text = admin.types("plans", "-n", stage.namespace).stdout
     for words in (
-        f"{stage.namespace}/p1  Pending, waits for approval, expires in 59m",
+        f"{stage.namespace}/p1  Pending, waits for approval, expires in 5",  # of 60 minutes
         "  account   grid-btc",
         "  what      close 1 position?[2J",
         "  why       PositionMismatch BTCUSDT",
         "  notional  30000",
         "  approval  it closes every position of the account",
         f"  approve it: accountsync approve p1 -n {stage.namespace}",
-        f"{stage.namespace}/p2  Pending, goes on alone, expires in 59m",
+        f"{stage.namespace}/p2  Pending, goes on alone, expires in 5",
         f"{stage.namespace}/p0  Done",
         "  status    all of it is done",
     ):

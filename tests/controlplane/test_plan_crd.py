@@ -20,6 +20,8 @@ from accountsync.domain.plan import Action, ActionKind, Phase, Plan, Repair, Rep
 pytestmark = pytest.mark.cluster
 
 ETCD_LIMIT = 1_500_000
+AS_OPERATOR = ("--as=system:serviceaccount:accountsync:accountsync", "--as-group=system:masters")
+"""Where the admission policy is installed, nobody else makes plans."""
 
 
 class Plans(Cluster):
@@ -27,7 +29,7 @@ class Plans(Cluster):
 
     def propose(self, name: str, spec: dict[str, Any] | None = None, *options: str) -> dict[str, Any]:
         body = plan(name, spec, self.namespace)
-        return dict(json.loads(self.kubectl("create", *options, "-o", "json", "-f", "-", stdin=body)))
+        return dict(json.loads(self.kubectl("create", *AS_OPERATOR, *options, "-o", "json", "-f", "-", stdin=body)))
 
     def read(self, name: str, *options: str) -> dict[str, Any]:
         return dict(json.loads(self.kubectl("get", "rp", name, "-o", "json", *options)))
