@@ -86,7 +86,7 @@ class Remedying:
         self.unprotected = ""
         if self._now.plan is None and not concerned(policy, holds.keys(), writable=repairs is not None):
             self._desk, self._now = None, Remediation()
-            return policy
+            return replace(policy, acted=tools.shares.did(self._uid, frozenset()))
         if policy.mode is Mode.ENFORCE:
             self.unprotected = await tools.approvals.protected(self._namespace)
         self._desk = Desk(
@@ -102,7 +102,7 @@ class Remedying:
             expires_requests=tools.sides.expires_requests(account),
         )
         self._now = await recall(self._now, self._desk)
-        return replace(policy, acted=self._now.past.acted)
+        return replace(policy, acted=tools.shares.did(self._uid, self._now.past.acted))
 
     def heard(self, transitions: Sequence[Transition]) -> None:
         """What the holds did: a person may have resumed without knowing what became of an action."""

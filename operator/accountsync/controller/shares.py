@@ -1,4 +1,4 @@
-"""Which TradingAccounts trade on one exchange account, and what each of their bots believed last."""
+"""Which TradingAccounts trade on one exchange account, what their bots believed last, and what was done for each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ class _Member:
     active: bool
     belief: ExpectedState | None = None
     fresh_until: int = 0
+    acted: frozenset[str] = frozenset()
 
 
 class Shares:
@@ -46,6 +47,7 @@ class Shares:
             active=not spec.get("suspend"),
             belief=before.belief if before else None,
             fresh_until=before.fresh_until if before else 0,
+            acted=before.acted if before else frozenset(),
         )
 
     def withdraw(self, uid: str) -> None:
@@ -63,6 +65,14 @@ class Shares:
         if member is not None:
             until = belief.as_of + stale_after_ms if belief else 0
             self._members[uid] = replace(member, belief=belief, fresh_until=until)
+
+    def did(self, uid: str, acted: frozenset[str]) -> frozenset[str]:
+        """What our own actions for an account are known by (`Past.acted`); with those for the others on its account."""
+        own = self._members.get(uid)
+        if own is None:
+            return acted
+        self._members[uid] = replace(own, acted=acted)
+        return acted.union(*(member.acted for member in self._members.values() if member.place == own.place))
 
     def of(self, uid: str) -> Sharing:
         """The others on the exchange account of `uid`; the first name among those that run tells what is nobody's."""

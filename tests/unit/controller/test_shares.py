@@ -78,3 +78,15 @@ def test_a_change_of_the_spec_keeps_what_was_believed_and_leaving_ends_it() -> N
     assert known.of("uid-a") == ALONE.__class__(leads=True)
     known.believe("uid-b", ExpectedState(START_MS), stale_after_ms=60_000)
     assert known.of("uid-a").siblings == ()
+
+
+def test_what_was_done_for_one_is_known_to_the_others_on_its_account_alone() -> None:
+    known, _ = shares(body("a"), body("b"), body("c", "other"), body("f", shared=""))
+    assert known.did("uid-a", frozenset({"acsync-1"})) == {"acsync-1"}
+    assert known.did("uid-b", frozenset({"acsync-2"})) == {"acsync-1", "acsync-2"}
+    known.announce(body("a", interval="1m"))
+    assert known.did("uid-b", frozenset()) == {"acsync-1"}
+    assert known.did("uid-c", frozenset()) == frozenset()
+    assert known.did("uid-f", frozenset({"acsync-3"})) == {"acsync-3"}
+    known.withdraw("uid-a")
+    assert known.did("uid-b", frozenset()) == frozenset()
