@@ -15,6 +15,10 @@ from accountsync.domain.account import Order, PositionSide, Side
 from accountsync.domain.catalogue import Rule
 
 
+LEAST = Decimal("0.1")
+"""A position that there is no doubt about: what is below a step is none."""
+
+
 def _nothing() -> None:
     return None
 
@@ -378,6 +382,9 @@ def _open_anew(world: World) -> Leg:
         _close(world, leg)
     side = Side.BUY if world.nature.hedged else world.dice.choice(list(Side))
     quantity = Decimal(world.dice.choice(["8.25", "2.0005", "0.75"]))
+    held = world.account.positions[leg].quantity if leg in world.account.positions else ZERO
+    if abs(held + (quantity if side is Side.BUY else -quantity)) < LEAST:
+        _close(world, leg)  # else next to nothing would be left of both
     world.account.fill(_place(world, "big", 0, side=side, quantity=quantity), quantity)
     return leg
 

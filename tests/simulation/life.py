@@ -269,12 +269,12 @@ class _Story:
         world.calm()
 
         def known() -> bool:
-            return not any(office.under_way for office in world.offices)
+            return not any(office.unknown for office in world.offices)
 
         for _ in range(self.bound):
             await self.cycle()
         if not await self.until(known, self.settling):
-            raise Failed(f"never known what became of {[office.under_way for office in world.offices]}")
+            raise Failed(f"never known what became of {[office.unknown for office in world.offices]}")
 
     @property
     def settling(self) -> int:

@@ -69,7 +69,7 @@ class Observer:
     """Looks after bot `number`. `forgives`: which confirmed findings are right at this time. `to_stand`: those that
     must be confirmed all the time. `policy` may be changed between cycles. `desk`: of the process that lives, where
     something may be done; `survives` does what reaches out of it, and gives False where the process did not survive
-    that. `accepts_unknown`: a person resumes over what is
+    that. `acted`: what was done for its bot, as others on the account hear of it. `accepts_unknown`: a person resumes over what is
     not known. `paused`: what a person asks for. `again`: seconds until there is more to do.
     """
 
@@ -94,6 +94,9 @@ class Observer:
         self.desk: Desk | None = None
         self.survives: Callable[[Coroutine[Any, Any, None]], Awaitable[bool]] = _always
         self.remediation = Remediation()
+        self.acted: frozenset[str] = frozenset()
+        self._at_work = False
+        self._stored: set[str] = set()
         self.accepts_unknown: Callable[[], None] = lambda: None
         self.paused = False
         self.again: float | None = None
@@ -130,7 +133,8 @@ class Observer:
             return
         before, began = self.state, self.clock.monotonic()
         sharing = self._sharing()
-        policy = replace(self.policy, acted=self.remediation.past.acted)
+        self.acted = self.remediation.past.acted
+        policy = replace(self.policy, acted=self.acted.union(*(other.acted for other in self.siblings)))
         quoted = self.nature.quotes and not self.port.trouble
         self.port.shown = None
         wishes = Wishes(paused=self.paused, resume=self._resume())
@@ -170,17 +174,25 @@ class Observer:
 
     # --- what is done about it ----------------------------------------------------------------------------------------
 
+    def stored(self, name: str) -> None:
+        """A plan was stored, by whichever process: it is told to who looks after the account."""
+        self._stored.add(name)
+
     async def _recall(self) -> None:
         assert self.desk is not None
-        writable = self.desk.repairs is not None
-        if concerned(self.policy, self.state.holds.keys(), writable=writable):
-            self.remediation = await recall(self.remediation, self.desk)
-        else:
+        now, writable = self.remediation, self.desk.repairs is not None
+        self._at_work = now.plan is not None or concerned(self.policy, self.state.holds.keys(), writable=writable)
+        if not self._at_work:
             self.remediation = Remediation()
+            return
+        if self._stored - {plan.name for plan in now.kept}:
+            self.remediation = replace(now, course=replace(now.course, known=False))
+        self._stored.clear()
+        self.remediation = await recall(self.remediation, self.desk)
 
     async def _act(self, cycle: Cycle, policy: Policy, sharing: Sharing) -> None:
         assert self.desk is not None
-        if not concerned(policy, self.state.holds.keys(), writable=self.desk.repairs is not None):
+        if not self._at_work:
             return
         held_for = None if self._held_at is None else self.clock.monotonic() - self._held_at
         desk = self.desk
@@ -204,6 +216,7 @@ class Observer:
         """The operator's process ends, and another goes on from the status alone."""
         self.restarts += 1
         self.remediation, self.again, self._held_at = Remediation(), None, None
+        self.acted = frozenset()
         self.say(f"operator {self.number} restarts")
         confirmed = {track.finding.key for track in self.state.tracks.values() if track.confirmed}
         stored = json.loads(json.dumps(self._document))

@@ -70,7 +70,7 @@ class Office:
         self.auditor = Auditor(world.account, self.shelf, self.till, world.nature)
         self.till.other = world.nature.other_key
         self.calm_mode = observer.policy.mode
-        self.shelf.made = self._think_over
+        self.shelf.made = self._made
         self.repairs_trouble = 0.0
         self._asked: set[str] = set()
 
@@ -107,14 +107,25 @@ class Office:
 
     @property
     def under_way(self) -> list[str]:
-        """Plans of which something is yet to be known, or to be verified, or that are to end."""
+        """Plans of which something is yet to be known, or to be verified, or that are to end.
+
+        What a bot was told holds nothing: where the mode lets nobody do more of that, its plan waits as it is.
+        """
         now, observer = self.world.clock.now_ms(), self.observer
         looked_after = concerned(observer.policy, observer.state.holds.keys(), writable=self.nature.writable)
         return [
             f"{plan.name} {plan.phase}"
             for plan in self.shelf.plans.values()
-            if plan.open and (plan.unsettled or plan.phase in UNDER_WAY or (now > plan.expires and looked_after))
+            if plan.open
+            and (plan.trades or looked_after)
+            and (plan.unsettled or plan.phase in UNDER_WAY or (now > plan.expires and looked_after))
         ]
+
+    @property
+    def unknown(self) -> list[str]:
+        """Of those `under_way`, what can come to an end: with the key of another account nothing closes a position."""
+        never = {plan.name for plan in self.shelf.plans.values() if self.till.other and not plan.started}
+        return [told for told in self.under_way if told.partition(" ")[0] not in never]
 
     @property
     def reckoned(self) -> Counter[str]:
@@ -167,6 +178,10 @@ class Office:
     def _approve(self, plan: Plan) -> None:
         if plan.name in self.shelf.plans:
             self.shelf.approve(plan.name)
+
+    def _made(self, plan: Plan) -> None:
+        self.observer.stored(plan.name)
+        self._think_over(plan)
 
     def _think_over(self, plan: Plan) -> None:
         """What a plan is for changes at times while it waits: an order of the bot's that it forgot is filled."""

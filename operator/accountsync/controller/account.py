@@ -318,7 +318,7 @@ class AccountLoop:
         self._learn(cycle, account, series)
         now = self._now(replace(base, observed=True), policy, account.spec)
         await self._report(cycle, now, series, handled=True)
-        if not self._unwritten:
+        if not self._unwritten and _generation(self.body) == _generation(self._judged):  # else people changed their mind
             await self._remedying.act(cycle, policy, sharing, series, self.body)
         if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
             tools.sides.forget_bot_secret(account)
@@ -587,7 +587,7 @@ class AccountLoop:
     def _composed(self, outlook: Outlook, told: list[Any], *, handled: bool) -> api.TradingAccountStatus:
         state = self._state
         now = written.moment(self._tools.clock.now_ms())
-        generation = int(self._judged["metadata"].get("generation", 0))
+        generation = _generation(self._judged)
         held = {str(hold.source): hold.message for hold in state.holds.values()}
         outlook = replace(outlook, holds=held, withheld=self._withheld)
         requested = _annotation(self._judged, REQUESTED_AT)
@@ -641,6 +641,10 @@ def _credentials_valid(status: Any) -> bool | None:
     rows = status.get("conditions") if isinstance(status, Mapping) else None
     found = [row for row in rows or () if isinstance(row, Mapping) and row.get("type") == "CredentialsValid"]
     return {"True": True, "False": False}.get(str(found[0].get("status"))) if found else None
+
+
+def _generation(body: Mapping[str, Any]) -> int:
+    return int(body["metadata"].get("generation", 0))
 
 
 def _version(body: Mapping[str, Any]) -> int:
