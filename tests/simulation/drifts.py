@@ -14,7 +14,6 @@ from accountsync.cycle import INSIST_AFTER
 from accountsync.domain.account import Order, PositionSide, Side
 from accountsync.domain.catalogue import Rule
 
-
 LEAST = Decimal("0.1")
 """A position that there is no doubt about: what is below a step is none."""
 

@@ -69,8 +69,8 @@ class Observer:
     """Looks after bot `number`. `forgives`: which confirmed findings are right at this time. `to_stand`: those that
     must be confirmed all the time. `policy` may be changed between cycles. `desk`: of the process that lives, where
     something may be done; `survives` does what reaches out of it, and gives False where the process did not survive
-    that. `acted`: what was done for its bot, as others on the account hear of it. `accepts_unknown`: a person resumes over what is
-    not known. `paused`: what a person asks for. `again`: seconds until there is more to do.
+    that. `acted`: what was done for its bot, as others on the account hear of it. `accepts_unknown`: a person resumes
+    over what is not known. `paused`: what a person asks for. `again`: seconds until there is more to do.
     """
 
     def __init__(

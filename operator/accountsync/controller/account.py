@@ -318,7 +318,7 @@ class AccountLoop:
         self._learn(cycle, account, series)
         now = self._now(replace(base, observed=True), policy, account.spec)
         await self._report(cycle, now, series, handled=True)
-        if not self._unwritten and _generation(self.body) == _generation(self._judged):  # else people changed their mind
+        if not self._unwritten and _generation(self.body) == _generation(self._judged):  # nobody changed their mind
             await self._remedying.act(cycle, policy, sharing, series, self.body)
         if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
             tools.sides.forget_bot_secret(account)
