@@ -10,6 +10,8 @@ LEASE = 15.0
 """Seconds for which a lease holds."""
 RENEWED_EVERY = 5.0
 """Seconds; at times a renewal is late until the lease is all but over."""
+RHYTHMS = (LEASE + 6.3, LEASE + 12.1)
+"""Seconds between two late renewals: no part of an interval, else every cycle might come when the lease is ending."""
 LATEST = 5.0
 """Seconds that an exchange may take a request at most: so long after a lease ended, something may still arrive."""
 
@@ -33,7 +35,7 @@ class Process:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped_until = 0.0
         self._beat = self._now()
-        self._rhythm = dice.choice([LEASE + RENEWED_EVERY, LEASE + 2 * RENEWED_EVERY])
+        self._rhythm = dice.choice(RHYTHMS)
         self._renewed: float | None = None
 
     async def point(self, name: str) -> None:

@@ -16,6 +16,8 @@ from accountsync.ports import NewOrder, Ownership, Stamp, Trading
 
 SNAPSHOT_COUNTS_MS = 10_000
 """What is sent later than that after the snapshot needs a newer one."""
+AGAIN = 5.0
+"""Seconds after which another renewal of the Lease is looked for."""
 LEAST_WINDOW_MS = 500
 """Less is not worth sending: it would arrive too late."""
 
@@ -57,6 +59,7 @@ def _window(work: Work) -> int:
         return 0
     window = min(MAX_RECV_WINDOW_MS, int(work.desk.owner.left() * 1000))
     if window < LEAST_WINDOW_MS:
+        work.wait(AGAIN)
         work.block("it is not certain yet that nobody else acts on the account")
         return 0
     return window

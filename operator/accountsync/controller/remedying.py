@@ -19,6 +19,7 @@ from accountsync.cycle import Cycle
 from accountsync.domain.course import Course
 from accountsync.domain.holds import Holds, Signal, Source, Transition
 from accountsync.domain.intents import IntentState
+from accountsync.domain.past import Past
 from accountsync.domain.plan import ActionKind, Phase, Plan
 from accountsync.domain.policy import Mode, Policy
 from accountsync.domain.sharing import Sharing
@@ -85,8 +86,8 @@ class Remedying:
         repairs = tools.sides.repairs(account, exchange, bot)
         self.unprotected = ""
         if self._now.plan is None and not concerned(policy, holds.keys(), writable=repairs is not None):
-            self._desk, self._now = None, Remediation()
-            return replace(policy, acted=tools.shares.did(self._uid, frozenset()))
+            self._desk, self._now = None, Remediation(past=Past(acted=self._now.past.acted))
+            return replace(policy, acted=tools.shares.did(self._uid, self._now.past.acted))
         if policy.mode is Mode.ENFORCE:
             self.unprotected = await tools.approvals.protected(self._namespace)
         self._desk = Desk(
@@ -125,6 +126,7 @@ class Remedying:
             return
         held_for = None if self._held_at is None else self._tools.clock.monotonic() - self._held_at
         self._now = await act(self._now, cycle, policy, self._desk, held_for=held_for, sharing=sharing)
+        self._tools.shares.did(self._uid, self._now.past.acted)
         plan = self._now.plan
         waiting = plan is not None and plan.phase is Phase.PENDING and not plan.may_run
         unknown = sum(intent.state is IntentState.UNKNOWN for intent in plan.intents) if plan is not None else 0
