@@ -36,7 +36,7 @@ async def execute(work: Work, plan: Plan) -> None:
                 continue
             if not _window(work):
                 break
-            if action.kind is not ActionKind.REPAIR and trading is None:
+            if action.trades and trading is None:
                 try:
                     trading = await work.desk.trading()
                 except AccountSyncError as error:

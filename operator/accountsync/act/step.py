@@ -10,7 +10,7 @@ from accountsync.cycle import Cycle
 from accountsync.domain.holds import Source
 from accountsync.domain.intents import Intent, IntentState
 from accountsync.domain.past import HOUR_MS, past
-from accountsync.domain.plan import Action, ActionKind, Phase, Plan, Proposal, plan_name
+from accountsync.domain.plan import Action, Phase, Plan, Proposal, plan_name
 from accountsync.domain.policy import Mode, Policy
 from accountsync.domain.sharing import ALONE, Sharing
 from accountsync.errors import PlanChanged, PlansError, PlansUnavailable
@@ -113,8 +113,8 @@ async def _begin(work: Work) -> None:
 
 def _due(work: Work, proposal: Proposal) -> Proposal:
     """What of `proposal` to begin with: a repair goes alone and first, so that it waits for nobody's approval."""
-    repairs = tuple(action for action in proposal.actions if action.kind is ActionKind.REPAIR)
-    rest = tuple(action for action in proposal.actions if action.kind is not ActionKind.REPAIR)
+    repairs = tuple(action for action in proposal.actions if not action.trades)
+    rest = tuple(action for action in proposal.actions if action.trades)
     if repairs and not _repaired_lately(work, repairs[0]):
         return replace(proposal, actions=repairs, approval="")
     return replace(proposal, actions=rest)
@@ -124,7 +124,7 @@ async def _created(work: Work, due: Proposal) -> Plan | None:
     """The stored plan; None where there is none that is new. What ended under the same name gives way to the next."""
     desk, remedies = work.desk, work.policy.remedies
     now = desk.clock.now_ms()
-    trades = any(action.kind is not ActionKind.REPAIR for action in due.actions)
+    trades = any(action.trades for action in due.actions)
     late = "the exchange would carry out a request that comes late" if trades and not desk.expires_requests else ""
     ordinal = max((plan.created for plan in work.now.kept), default=now // DAY_MS)
     for bump in range(NAMES_TRIED):
@@ -157,12 +157,11 @@ def _was_shown(work: Work, proposal: Proposal) -> bool:
 def _repaired_lately(work: Work, repair: Action) -> bool:
     """Whether the bot was told some of this before, and may not have come to it yet."""
     now = work.desk.clock.now_ms()
-    rows = {(row.kind, row.symbol, row.id) for row in repair.repairs}
+    rows = {row.about for row in repair.repairs}
     told = [
         plan.created
         for plan in work.now.kept
-        if now - plan.created < HOUR_MS
-        and any(rows & {(row.kind, row.symbol, row.id) for row in action.repairs} for action in plan.actions)
+        if now - plan.created < HOUR_MS and any(rows & {row.about for row in action.repairs} for action in plan.actions)
     ]
     return bool(told) and now < max(told) + REPAIR_AGAIN_MS * 2 ** (len(told) - 1)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from accountsync.domain.holds import Signal
 from accountsync.domain.intents import IntentState
-from accountsync.domain.plan import ActionKind, Phase, Plan
+from accountsync.domain.plan import Phase, Plan
 
 UNDER_WAY = frozenset({Phase.READY, Phase.RUNNING, Phase.UNKNOWN})
 
@@ -54,5 +54,5 @@ def _doubtful(plan: Plan) -> list[str]:
     return [
         action.title
         for action, intent in zip(plan.actions, plan.intents, strict=True)
-        if intent.state is IntentState.UNKNOWN and action.kind is not ActionKind.REPAIR
+        if intent.state is IntentState.UNKNOWN and action.trades
     ]

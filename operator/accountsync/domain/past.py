@@ -58,7 +58,7 @@ def past(plans: Collection[Plan], now_ms: int) -> Past:
             sorted(
                 (_at(intent, now_ms), action.notional)
                 for action, intent in sent
-                if _at(intent, now_ms) > since and action.kind is not ActionKind.REPAIR
+                if _at(intent, now_ms) > since and action.trades
             )
         ),
         failed=frozenset(

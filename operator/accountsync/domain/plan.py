@@ -50,6 +50,11 @@ class Repair:
     filled: Decimal | None = None
     price: Decimal | None = None
 
+    @property
+    def about(self) -> tuple[RepairKind, str, str]:
+        """What it puts right, whatever it says of it."""
+        return self.kind, self.symbol, self.id
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -81,6 +86,11 @@ class Action:
         """What it acts on, whatever the numbers: the same in a plan that is made again."""
         about = self.order_id or (str(self.leg) if self.leg else "")
         return f"{self.kind}|{self.symbol}|{about}"
+
+    @property
+    def trades(self) -> bool:
+        """Whether it changes something on the exchange."""
+        return self.kind is not ActionKind.REPAIR
 
     @property
     def title(self) -> str:
@@ -159,7 +169,7 @@ class Plan:
     @property
     def trades(self) -> bool:
         """Whether it changes something on the exchange."""
-        return any(action.kind is not ActionKind.REPAIR for action in self.actions)
+        return any(action.trades for action in self.actions)
 
     @property
     def summary(self) -> str:

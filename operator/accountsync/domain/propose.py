@@ -62,9 +62,9 @@ def propose(
     again = dict.fromkeys(
         f"{action.title}: it came to nothing, or not to all, within the hour"
         for action in sketch.actions
-        if action.kind is not ActionKind.REPAIR and action.key in past.failed
+        if action.trades and action.key in past.failed
     )
-    orders = [action for action in sketch.actions if action.kind is not ActionKind.REPAIR]
+    orders = [action for action in sketch.actions if action.trades]
     over = _over(orders, past, policy.remedies.limits)
     if over:
         sketch.refusals.append(over)
@@ -93,8 +93,8 @@ def still_wanted(actions: Iterable[Action], proposal: Proposal) -> str:
 
 def still_due(planned: Action, now: Action) -> Action | None:
     """The Repair `now`, as far as `planned` has it too; None: nothing of it."""
-    about = {(row.kind, row.symbol, row.id) for row in planned.repairs}
-    rows = tuple(row for row in now.repairs if (row.kind, row.symbol, row.id) in about)
+    about = {row.about for row in planned.repairs}
+    rows = tuple(row for row in now.repairs if row.about in about)
     return replace(planned, repairs=rows) if rows else None
 
 
