@@ -11,7 +11,7 @@ Invariants:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal, localcontext
 
 from accountsync.domain.account import Order, Position, PositionSide, Side
@@ -32,12 +32,17 @@ class Closing:
     finding: Finding
     leftovers: tuple[Order, ...]
 
+    def also_for(self, finding: Finding) -> "Closing":
+        """The same, for one more finding."""
+        findings = tuple(sorted((*self.action.findings, finding.key)))
+        return replace(self, action=replace(self.action, findings=findings))
+
 
 def close_unexpected(scene: Scene, sketch: Sketch) -> list[Closing]:
     """What closes the positions that no bot believes in, as far as the policy says so."""
     if scene.policy.remedies.positions is UnexpectedPositions.NEVER:
         return []
-    closings = []
+    closings: dict[tuple[str, PositionSide], Closing] = {}
     for finding in scene.findings(Rule.POSITION_MISMATCH):
         rows = _rows(scene, finding)
         if not rows or not _is_unwanted(scene, finding):
@@ -45,11 +50,16 @@ def close_unexpected(scene: Scene, sketch: Sketch) -> list[Closing]:
         if len(rows) > 1:
             sketch.refuse(f"{finding.symbol} stands in {len(rows)} positions: which to close can't be told", finding)
             continue
+        leg = (rows[0].symbol, rows[0].side)
+        if leg in closings:  # where one side speaks of the net position, two findings may be about one leg
+            closings[leg] = closings[leg].also_for(finding)
+            continue
         action = _closing(scene, sketch, finding, rows[0])
         if action is not None:
             sketch.approvals += _reasons_to_ask(scene, rows[0])
-            closings.append(Closing(action, finding, tuple(_leftovers(scene, rows[0]))))
-    return closings
+            once = {order.ref: order for order in _leftovers(scene, rows[0])}  # a page may list one twice
+            closings[leg] = Closing(action, finding, tuple(once.values()))
+    return list(closings.values())
 
 
 def floored(quantity: Decimal, step: Decimal) -> Decimal:

@@ -43,6 +43,7 @@ def legs(action: Action, snapshot: AccountSnapshot) -> list[Position]:
 
 def closable(action: Action, snapshot: AccountSnapshot) -> Decimal:
     """How much of its position a Flatten may still close, in whole steps."""
-    step = snapshot.steps.get(action.symbol)
-    sizes = [floored(row.quantity, step) for row in legs(action, snapshot) if closing_side(row) is action.side and step]
-    return min(sizes, default=ZERO)
+    step, rows = snapshot.steps.get(action.symbol), legs(action, snapshot)
+    if not step or len(rows) != 1 or closing_side(rows[0]) is not action.side:
+        return ZERO  # a leg that is listed twice is none that anybody knows the size of
+    return floored(rows[0].quantity, step)

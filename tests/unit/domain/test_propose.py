@@ -465,6 +465,21 @@ def test_what_a_flatten_left_over_is_cancelled_whatever_becomes_of_other_orders(
     assert [action.key for action in proposed(STRAY, policy=policy, past=past).actions] == sorted(past.leftovers)
 
 
+def test_a_leg_that_two_findings_are_about_is_closed_once() -> None:
+    snapshot = others(leg("3", side=PositionSide.LONG))
+    found = [Finding(Rule.POSITION_MISMATCH, BTC, side, "0", "3") for side in ("long", "net")]
+    (action,) = proposed(snapshot, found=found).actions
+    assert action.key == f"Flatten|{BTC}|long"
+    assert action.findings == tuple(sorted(finding.key for finding in found))
+
+
+def test_a_leftover_that_is_listed_twice_is_cancelled_once() -> None:
+    stop = replace(own("1"), side=Side.SELL, reduce_only=True)
+    found = [Finding(Rule.POSITION_MISMATCH, BTC, "net", "0", "3")]
+    flatten, *cancels = proposed(others(leg("3"), stop, stop), found=found).actions
+    assert (flatten.kind, [action.key for action in cancels]) == (ActionKind.FLATTEN, [f"Cancel|{BTC}|1"])
+
+
 def test_over_the_actions_of_an_hour_nothing_is_done() -> None:
     sent = Past(left=((NOW - HOUR_MS + 1, Decimal(0)),) * 9)
     assert len(proposed(STRAY, past=sent).actions) == 1
