@@ -354,6 +354,8 @@ FULL = changed(
             },
             "orderIdPrefix": "grinder_",
             "staleAfter": "60s",
+            "gate": {"failClosedAfter": "30s"},
+            "pauseAllowance": "20s",
         },
         "tolerances": {
             "position": "0.001",

@@ -12,19 +12,13 @@ from accountsync.api.markers import ATOMIC_LIST, DEFAULT_EMPTY, INT32, SET, Matc
 from accountsync.api.parts import FieldRuleError, Part
 from accountsync.api.quantities import Amount, Duration, PositiveAmount, PositiveDuration, Time, is_duration
 from accountsync.api.remediation import Remediation
-from accountsync.api.texts import PORT_MAX, AbsoluteUrl, ObjectName, Origin, ServiceName, SharedName
+from accountsync.api.sources import SecretRef, StateSource
+from accountsync.api.texts import Origin, SharedName
 from accountsync.domain.catalogue import Rule as RuleName
 from accountsync.domain.policy import PauseLevel, UnexpectedOrders
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds; without `spec.timeout`, a cycle has this long or two thirds of the interval, whichever is shorter."""
-
-
-class Scheme(StrEnum):
-    """How a bot's service is spoken to."""
-
-    HTTP = "http"
-    HTTPS = "https"
 
 
 class Exchange(Part):
@@ -56,13 +50,6 @@ class Exchange(Part):
     shared_account: SharedName = ""
     """A name for the exchange account, where several bots trade on it: each TradingAccount of this namespace that gives
     the same name sees its own orders, and positions and balances are compared with what all of them believe."""
-
-
-class SecretRef(Part):
-    """A Secret of the same namespace."""
-
-    name: ObjectName
-    """Name of the Secret."""
 
 
 class Credential(Part):
@@ -114,98 +101,28 @@ class Credentials(Part):
         return self
 
 
-class ConfigMapState(Part):
-    """A ConfigMap of the same namespace into which the bot writes its state."""
-
-    name: ObjectName
-    """Name of the ConfigMap. It needs the label accountsync.dev/use: bot-state."""
-
-    key: Annotated[
-        str,
-        Field(max_length=253),
-        Matches(r"^[-._a-zA-Z0-9]+$", "expected a key of the ConfigMap: letters, digits, '-', '_' and '.'"),
-    ] = "state.json"
-    """The entry that holds the state."""
+_GATE_RANGE = "expected a duration from 3s to 1h"
+_MIN_GATE, _MAX_GATE = 3, 3600
 
 
-class ServiceAddress(Part):
-    """A Service of the same namespace."""
-
-    name: ServiceName
-    """Name of the Service."""
-
-    port: Annotated[int, Field(ge=1, le=PORT_MAX), INT32]
-    """Port number of the Service."""
-
-    path: Annotated[
-        str,
-        Field(max_length=256),
-        Matches(r"^/[!-\x22$-~]*$", "expected a path that begins with '/', without spaces, e.g. /state"),
-    ] = "/state"
-    """Path under which the bot answers with its state."""
-
-    scheme: Scheme = Scheme.HTTP
-    """http or https."""
+def _gate_in_range(value: Duration) -> Duration:
+    if not _MIN_GATE <= value.seconds <= _MAX_GATE:
+        raise ValueError(_GATE_RANGE)
+    return value
 
 
-class HttpState(Part):
-    """An address at which the bot answers GET with its state. Give a service or a url."""
+class Gate(Part):
+    """A gate beside the bot."""
 
-    crd_rules = (
+    fail_closed_after: Annotated[
+        Duration,
+        AfterValidator(_gate_in_range),
         Rule(
-            rule="has(self.service) != has(self.url)",
-            message="set exactly one of service (a Service of this namespace) or url (which the operator must allow)",
+            rule=f"!{is_duration('self')} || (duration(self) >= duration('3s') && duration(self) <= duration('1h'))",
+            message=_GATE_RANGE,
         ),
-    )
-
-    service: ServiceAddress | None = None
-    """A Service of the same namespace."""
-
-    url: AbsoluteUrl | None = None
-    """An absolute http or https URL. It works only if the operator's configuration allows the address."""
-
-    secret_ref: SecretRef | None = None
-    """What the bot asks for before it answers, in a Secret labelled accountsync.dev/use: bot."""
-
-    repair_path: Annotated[
-        str,
-        Field(max_length=256),
-        Matches(
-            r"^(/[!-\x22$-~]*)?$",
-            "expected a path that begins with '/', without spaces, e.g. /repair; leave it empty if the bot takes none",
-        ),
-    ] = ""
-    """Path at the same address under which the bot takes repairs of its state by POST. Empty: it takes none, and its
-    belief is left as it is."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.service is None) == (self.url is None):
-            raise ValueError(self.crd_rules[0].message)
-        return self
-
-
-class StateSource(Part):
-    """Where the bot's own belief is read. Give exactly one."""
-
-    crd_rules = (
-        Rule(
-            rule="has(self.configMap) != has(self.http)",
-            message="set exactly one of configMap (the bot writes its state there) or http (the bot answers with it)",
-        ),
-    )
-
-    config_map: ConfigMapState | None = None
-    """The bot writes its state into a ConfigMap."""
-
-    http: HttpState | None = None
-    """The bot answers HTTP requests with its state."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.config_map is None) == (self.http is None):
-            raise ValueError(self.crd_rules[0].message)
-        return self
+    ] = Duration("60s")
+    """The gate closes once it has heard no heartbeat of the operator for this long, from 3s to 1h."""
 
 
 class Bot(Part):
@@ -227,6 +144,14 @@ class Bot(Part):
 
     stale_after: PositiveDuration = Duration("60s")
     """A state that is older than this counts as unknown."""
+
+    gate: Gate | None = None
+    """The account has a gate beside its bot (accountsync gate): the operator keeps a heartbeat for it, in a Lease of
+    this namespace. Left out: no heartbeat, and a gate stays closed."""
+
+    pause_allowance: Duration = Duration("10s")
+    """Time that the bot has to obey a hold. An order of its own that was created later, and that the hold does not
+    allow, is told of as PauseNotHonoured."""
 
 
 class BalanceTolerance(Part):

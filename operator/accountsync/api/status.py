@@ -200,6 +200,13 @@ class WatchdogMemory(StatusPart):
     """When its hold last ended by itself; the cooldown runs from then."""
 
 
+class StoppedBot(StatusPart):
+    """What is remembered of a bot that is stopped by calls."""
+
+    before: Annotated[str, Clipped(REASON_CAP)]
+    """What the bot did before it was stopped, in its own word: a resume has it do that again."""
+
+
 class Findings(StatusPart):
     """All differences in numbers, and the worst of them in full."""
 
@@ -290,6 +297,9 @@ class TradingAccountStatus(StatusPart):
 
     watchdog: Annotated[WatchdogMemory, ATOMIC_MAP] | None = None
     """What spec.watchdog has to remember between two holds."""
+
+    stopped_bot: Annotated[StoppedBot, ATOMIC_MAP] | None = None
+    """A bot that the operator stopped by a call, and has yet to let go on."""
 
     sync: Annotated[str, OneOf(Sync)] | None = None
     """Whether exchange and bot agree."""

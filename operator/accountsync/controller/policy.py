@@ -3,7 +3,7 @@
 from accountsync.api import v1alpha1 as api
 from accountsync.controller.status import milliseconds
 from accountsync.domain.catalogue import Severity
-from accountsync.domain.policy import AutoResume, Ignore, Limits, Policy, Remedies, Threshold, Watchdog
+from accountsync.domain.policy import AutoResume, Ignore, Limits, Parity, Policy, Remedies, Threshold, Watchdog
 
 
 def policy_of(spec: api.TradingAccountSpec) -> Policy:
@@ -24,6 +24,23 @@ def policy_of(spec: api.TradingAccountSpec) -> Policy:
         ignores=tuple(Ignore(row.rule, milliseconds(row.until), row.symbol, row.id) for row in spec.ignore),
         watchdog=watchdog_of(spec),
         remedies=remedies_of(spec.remediation),
+        parity=parity_of(spec.bot.state.postgres),
+        pause_allowance_ms=spec.bot.pause_allowance.milliseconds,
+    )
+
+
+def parity_of(asked: api.PostgresState | None) -> Parity | None:
+    """How ghosts of its ledger are dealt with; None: they are not."""
+    if asked is None or not asked.parity.enabled:
+        return None
+    terms = asked.parity
+    return Parity(
+        confirmations=terms.confirmations,
+        require_attribution=terms.require_attribution,
+        strong_only=terms.require_strong_attribution,
+        heuristics=terms.allow_heuristic_match,
+        fill_grace_ms=terms.fill_grace.milliseconds,
+        dry_run=terms.dry_run,
     )
 
 

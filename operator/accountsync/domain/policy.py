@@ -123,11 +123,27 @@ class Remedies:
 
 
 @dataclass(frozen=True, slots=True)
+class Parity:
+    """The gates before a ghost of the ledger is closed. `fill_grace_ms`: how much older than its slice a fill may be.
+
+    `strong_only`: only attribution by the ledger's own marks counts; else `heuristics` may, where it is True.
+    """
+
+    confirmations: int = 3
+    require_attribution: bool = True
+    strong_only: bool = True
+    heuristics: bool = False
+    fill_grace_ms: int = 300_000
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Spans are seconds, except those ending in `_ms`. `pause_at` None: nothing pauses.
 
     `forgets_after_ms`: the age from which the exchange may deny even an open order; None: it never does. `watchdog`
-    None: it is off. `acted`: what our own plans did (`Past.acted`), which is never a finding.
+    None: it is off. `acted`: what our own plans did (`Past.acted`), which is never a finding. `parity`: how ghosts of a
+    ledger are dealt with, which then raise no hold but the watchdog's; None: there is no ledger, or they are not.
     """
 
     mode: Mode = Mode.OBSERVE
@@ -146,6 +162,8 @@ class Policy:
     watchdog: Watchdog | None = None
     remedies: Remedies = field(default_factory=Remedies)
     acted: frozenset[str] = frozenset()
+    parity: Parity | None = None
+    pause_allowance_ms: int = 10_000
 
     def pauses(self, severity: Severity) -> bool:
         """Whether a finding of `severity` is one to stop the bot for."""
