@@ -79,6 +79,8 @@ ORIGIN = "with no path, no closing slash, no user and no query"
 URL = "a credential belongs into secretRef"
 DECIMAL = 'such as "0" or "0.01", without exponent'
 NAME = "expected the name of an object in this namespace"
+FREQTRADE = {"service": {"name": "bot", "port": 8080}, "secretRef": {"name": "bot"}}
+LEDGER = {"secretRef": {"name": "ledger"}, "profile": "grid-btc"}
 STATE = "set exactly one of configMap"
 HTTP = "set exactly one of service"
 INSTEAD = "set unexpectedOrders and unexpectedPositions to Never"
@@ -268,6 +270,14 @@ REFUSED = [
         refused("bot.state", {"http": {"service": SERVICE, "repairPath": path}}, "e.g. /repair")
         for path in ("repair", "/re pair", "http://elsewhere.example/repair")
     ],
+    refused("bot.state", {"freqtrade": FREQTRADE, "postgres": LEDGER}, STATE),
+    refused("bot.state", {"freqtrade": {"secretRef": {"name": "bot"}}}, HTTP),
+    refused("bot.state", {"freqtrade": FREQTRADE | {"url": "https://bot.example.com"}}, HTTP),
+    refused("bot.state", {"postgres": LEDGER | {"profile": "grid btc"}}, "expected the name of a profile"),
+    refused("bot.state", {"postgres": LEDGER | {"schema": "Ledger; drop"}}, "expected the name of a schema"),
+    refused("bot.state", {"postgres": LEDGER | {"parity": {"confirmations": 0}}}, "1"),
+    *[refused("bot.gate", {"failClosedAfter": text}, "expected a duration from 3s to 1h") for text in ("2s", "2h")],
+    refused("bot.pauseAllowance", "-1s", DURATION),
 ]
 
 ACCEPTED: list[dict[str, Any]] = [
@@ -320,6 +330,13 @@ ACCEPTED: list[dict[str, Any]] = [
     ACTING,
     {"bot.state": {"http": {"service": SERVICE, "repairPath": "/api/repair?dry=0"}}},
     {"bot.state": {"http": {"url": "https://bot.example.com:8443/state", "repairPath": "/repair"}}},
+    {"bot.state": {"freqtrade": FREQTRADE}},
+    {"bot.state": {"freqtrade": {"url": "https://bot.example.com/ft", "secretRef": {"name": "bot"}}}},
+    {"bot.state": {"postgres": LEDGER}},
+    {"bot.state": {"postgres": LEDGER | {"schema": "ledger_2", "parity": {"enabled": False, "fillGrace": "0s"}}}},
+    {"bot.gate": {}},
+    *[{"bot.gate": {"failClosedAfter": text}} for text in ("3s", "60m")],
+    {"bot.pauseAllowance": "0s"},
     {"watchdog": {"allocatedCapital": "10000", "currency": "USDT"}},
     {"watchdog": {"allocatedCapital": "0.5", "currency": "USDC", "maxMismatchRatio": "1.5", "autoResume": {}}},
     {"watchdog": {"allocatedCapital": "1", "currency": "USD", "autoResume": {"enabled": False, "minPause": "0s"}}},

@@ -130,6 +130,7 @@ def test_defaults_arrive_also_below_parents_that_were_left_out(cluster: Cluster)
             "state": {"configMap": {"name": "state", "key": "state.json"}},
             "orderIdPrefix": "",
             "staleAfter": "60s",
+            "pauseAllowance": "10s",
         },
         "tolerances": {"position": "0", "orderGrace": "5s", "confirmations": 2, "balances": []},
         "ignore": [],
