@@ -1,4 +1,4 @@
-"""`make test`: all tests, in four runs of pytest side by side.
+"""`make test`: all tests, in five runs of pytest side by side.
 
 Those with real clusters mostly wait, the others mostly compute: one after the other they take more than twice as long.
 The first run is shown as it goes, the others when it is over.
@@ -13,11 +13,14 @@ from pathlib import Path
 from tests.support.progress import say
 
 RIGHTS = [f"tests/operator/test_{name}.py" for name in ("rbac", "reach", "roles")]
+WAITING = [f"tests/{name}" for name in ("page", "kill", "dashboard")]
+ELSEWHERE = ["--ignore=tests/operator", *(f"--ignore={path}" for path in WAITING)]
 RUNS = {
     "the operator": ["tests/operator", *(f"--ignore={path}" for path in RIGHTS)],
     "the operator's rights": RIGHTS,
-    "everything else on real clusters": ["--ignore=tests/operator", "-m", "cluster and not lint"],
-    "what needs no cluster": ["--ignore=tests/operator", "-m", "not cluster and not lint"],
+    "a page, kills, the dashboard": [*WAITING, "-m", "not lint"],
+    "everything else on real clusters": [*ELSEWHERE, "-m", "cluster and not lint"],
+    "what needs no cluster": [*ELSEWHERE, "-m", "not cluster and not lint"],
 }
 
 
@@ -31,7 +34,7 @@ def main() -> int:
             process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT if file else None)
             stack.callback(_end, process)
             running.append((what, process, output))
-        say("four runs of tests side by side; shown is the first, then the others")
+        say("five runs of tests side by side; shown is the first, then the others")
         failed = []
         for what, process, output in running:
             if process.wait():
