@@ -4,10 +4,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from accountsync.simulator import views_market, views_wallet
+from accountsync.simulator import candles, refusals, views_market, views_wallet
 from accountsync.simulator.call import Call
 from accountsync.simulator.markets import SymbolSpec
+from accountsync.simulator.refusals import Refusal
 
+DEFAULT_CANDLES, MOST_CANDLES = 500, 1500
 Row = Callable[[SymbolSpec, Decimal, int], dict[str, Any]]
 
 
@@ -49,6 +51,32 @@ def premium_index(call: Call) -> object:
 def day_ticker(call: Call) -> object:
     """One day's statistics, or all in a list."""
     return _one_or_all(call, views_market.day_ticker)
+
+
+def klines(call: Call) -> object:
+    """Candles, oldest first: the newest without startTime, else the oldest from there.
+
+    Refusals: -1120 for an interval that does not exist, -1130 for a limit out of range, -1023 for an end before the
+    start.
+    """
+    spec, interval = call.required_symbol, call.required("interval")
+    if not candles.known(interval):
+        raise Refusal(-1120, "Invalid interval.")
+    limit = call.integer("limit")
+    if limit is None:
+        limit = DEFAULT_CANDLES
+    elif not 1 <= limit <= MOST_CANDLES:
+        raise refusals.invalid("limit")
+    start, end = call.integer("startTime"), call.integer("endTime")
+    if start is not None and end is not None and start > end:
+        raise refusals.start_after_end()
+    first = max(start or 0, views_market.LISTED_MS)
+    last = call.now_ms if end is None else min(end, call.now_ms)
+    if first > last:
+        return []
+    choose = candles.up_to_the_end if start is None else candles.from_the_start
+    chosen = choose(interval, first, last, limit)
+    return [views_market.kline(spec, call.world.marks[spec.symbol], candle) for candle in chosen]
 
 
 def leverage_bracket(call: Call) -> object:

@@ -90,6 +90,10 @@ class SymbolSpec:
         """The first bracket's leverage."""
         return self.brackets[0].max_leverage
 
+    def max_notional(self, leverage: int) -> int:
+        """The largest position (USDT) that may have this leverage, which is no more than the highest."""
+        return max(step.cap for step in self.brackets if step.max_leverage >= leverage)
+
     def bracket(self, notional: Decimal) -> Bracket:
         """The bracket that a position of this size (USDT, sign ignored) falls into; the last one has no end."""
         size = abs(notional)

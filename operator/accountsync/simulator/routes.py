@@ -14,6 +14,7 @@ from accountsync.simulator import (
     calls_history,
     calls_market,
     calls_order,
+    calls_settings,
     calls_trade,
 )
 from accountsync.simulator.call import Call
@@ -24,6 +25,9 @@ Weight = Callable[[Mapping[str, str]], int]
 DEFAULT_DEPTH = 500
 DEPTH_WEIGHTS = ((50, 2), (100, 5), (500, 10))
 HEAVIEST_DEPTH = 20
+DEFAULT_CANDLES = 500
+CANDLE_WEIGHTS = ((99, 1), (499, 2), (1000, 5))
+HEAVIEST_CANDLES = 10
 
 
 def always(weight: int) -> Weight:
@@ -38,9 +42,18 @@ def by_symbol(one: int, every: int) -> Weight:
 
 def by_depth(params: Mapping[str, str]) -> int:
     """The more levels are asked for, the heavier."""
+    return _by_limit(params, DEFAULT_DEPTH, DEPTH_WEIGHTS, HEAVIEST_DEPTH)
+
+
+def by_candles(params: Mapping[str, str]) -> int:
+    """The more candles are asked for, the heavier."""
+    return _by_limit(params, DEFAULT_CANDLES, CANDLE_WEIGHTS, HEAVIEST_CANDLES)
+
+
+def _by_limit(params: Mapping[str, str], default: int, steps: tuple[tuple[int, int], ...], heaviest: int) -> int:
     wanted = params.get("limit", "")
-    limit = int(wanted) if wanted.isascii() and wanted.isdigit() else DEFAULT_DEPTH
-    return next((weight for most, weight in DEPTH_WEIGHTS if limit <= most), HEAVIEST_DEPTH)
+    limit = int(wanted) if wanted.isascii() and wanted.isdigit() else default
+    return next((weight for most, weight in steps if limit <= most), heaviest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/fapi/v1/ticker/24hr", by_symbol(1, 40), Security.NONE, calls_market.day_ticker),
     Route("GET", "/fapi/v1/depth", by_depth, Security.NONE, calls_book.depth),
     Route("GET", "/fapi/v1/ticker/bookTicker", by_symbol(2, 5), Security.NONE, calls_book.book_ticker),
+    Route("GET", "/fapi/v1/klines", by_candles, Security.NONE, calls_market.klines),
     Route("GET", "/fapi/v1/premiumIndex", by_symbol(1, 10), Security.NONE, calls_market.premium_index),
     Route("GET", "/fapi/v1/leverageBracket", always(1), Security.USER_DATA, calls_market.leverage_bracket),
     Route("GET", "/fapi/v1/positionSide/dual", always(30), Security.USER_DATA, calls_account.position_mode),
@@ -104,10 +118,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/fapi/v1/algoOrder", always(0), Security.TRADE, calls_algo.place),
     Route("DELETE", "/fapi/v1/algoOrder", always(1), Security.TRADE, calls_algo.cancel),
     Route("DELETE", "/fapi/v1/algoOpenOrders", always(1), Security.TRADE, calls_algo.cancel_all),
-    Route("POST", "/fapi/v1/leverage", always(1), Security.TRADE, calls_trade.not_yet),
-    Route("POST", "/fapi/v1/marginType", always(1), Security.TRADE, calls_trade.not_yet),
+    Route("POST", "/fapi/v1/leverage", always(1), Security.TRADE, calls_settings.change_leverage),
+    Route("POST", "/fapi/v1/marginType", always(1), Security.TRADE, calls_settings.change_margin_type),
     Route("POST", "/fapi/v1/positionMargin", always(1), Security.TRADE, calls_trade.not_yet),
-    Route("POST", "/fapi/v1/positionSide/dual", always(1), Security.TRADE, calls_trade.not_yet),
+    Route("POST", "/fapi/v1/positionSide/dual", always(1), Security.TRADE, calls_settings.change_position_mode),
     Route("POST", "/fapi/v1/multiAssetsMargin", always(1), Security.TRADE, calls_trade.not_yet),
     Route("GET", "/sapi/v1/system/status", always(1), Security.NONE, calls_market.system_status),
     Route("GET", "/sapi/v1/account/apiRestrictions", always(1), Security.USER_DATA, calls_account.key_permissions),

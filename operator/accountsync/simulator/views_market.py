@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from accountsync.simulator.candles import Candle
 from accountsync.simulator.decimals import fixed, money, plain
 from accountsync.simulator.filters import MAX_OPEN_ORDERS
 from accountsync.simulator.limits import Limits
@@ -125,6 +126,14 @@ def premium_index(spec: SymbolSpec, price: Decimal, now_ms: int) -> dict[str, An
         "nextFundingTime": (now_ms // FUNDING_INTERVAL_MS + 1) * FUNDING_INTERVAL_MS,
         "time": now_ms,
     }
+
+
+def kline(spec: SymbolSpec, price: Decimal, candle: Candle) -> list[Any]:
+    """A row of klines: nothing was traded, at the mark price as it is now."""
+    text = fixed(price, spec.price_places)
+    nothing = fixed(Decimal(0), spec.quantity_places)
+    no_money = fixed(Decimal(0), spec.price_places)
+    return [candle.open_ms, text, text, text, text, nothing, candle.close_ms, no_money, 0, nothing, no_money, "0"]
 
 
 def day_ticker(spec: SymbolSpec, price: Decimal, now_ms: int) -> dict[str, Any]:

@@ -44,8 +44,9 @@ __all__ = ["World", "WorldError"]
 
 
 class World:
-    """Accounts, keys, orders, positions and marks. `revision` rises with every change to an order or a countdown.
+    """Accounts, keys, orders, positions and marks.
 
+    `revision` rises with every change to an order, a countdown or a setting.
     `algos` keeps the conditional orders, `amendments` what was amended, `books` what others offer, and `deadlines` what
     happens by itself.
     `seed` decides keys, secrets and the client order ids that the exchange makes up. `clock` gives Unix milliseconds;
@@ -253,12 +254,21 @@ class World:
         if not 1 <= leverage <= spec.max_leverage:
             raise WorldError(f"{symbol}: leverage {leverage} is not within 1 and {spec.max_leverage}")
         account.settings[symbol] = SymbolSettings(leverage, account.settings_for(symbol).margin_type)
+        self.revision += 1
 
     def set_margin_type(self, account: Account, symbol: str, margin_type: str) -> None:
         """`cross` or `isolated`, for a symbol without a position."""
         if any(account.position(self.spec(symbol).symbol, side).amount for side in account.position_sides):
             raise WorldError(f"{symbol}: the margin type cannot change while {account.name!r} holds a position")
         account.settings[symbol] = SymbolSettings(account.settings_for(symbol).leverage, MarginType(margin_type))
+        self.revision += 1
+
+    def set_hedge_mode(self, account: Account, *, hedge_mode: bool) -> None:
+        """Two legs a symbol or one position, for an account that holds nothing."""
+        if any(position.amount for position in account.positions.values()):
+            raise WorldError(f"the position mode cannot change while {account.name!r} holds a position")
+        account.hedge_mode = hedge_mode
+        self.revision += 1
 
     def margin(self, account: Account) -> AccountMargin:
         """Everything that follows from positions, open orders and marks."""
