@@ -7,6 +7,7 @@ QUICK = [
     "act-before-it-is-written",
     "act-does-not-wait-for-the-bot",
     "income-sign-flipped",
+    "ledger-used-fills-ignored",
     "restart-repeats-alerts",
     "successor-not-followed",
 ]

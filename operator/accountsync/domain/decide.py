@@ -4,7 +4,8 @@ In:  the tracks after this cycle, the holds, acknowledgements and vigil before i
 Out: a `Decision`.
 
 Invariants: only confirmed findings at or above `pauseAt` pause; an acknowledged one does so again only after it
-resolved and returned, or when its notional grew by a quarter; a resume that misses a current finding is refused. A
+resolved and returned, or when its notional grew by a quarter; a resume that misses a current finding is refused. Where
+the ghosts of a ledger are dealt with (`Policy.parity`), they raise no hold but the watchdog's and keep none standing. A
 resume speaks of the one hold whose digest it quotes, and acknowledges what that one is for: it keeps both Policy and
 Watchdog from being raised over that again, and lifts no other hold.
 """
@@ -154,8 +155,11 @@ class _Case:
         return {}
 
     def pauses(self, key: str) -> bool:
-        """Whether this one is to stop the bot for once it is confirmed."""
-        return self._policy.pauses(self.tracks[key].finding.severity) or key in self._refused
+        """Whether this one is to stop the bot for once it is confirmed. A ledger's ghosts are for the watchdog."""
+        finding = self.tracks[key].finding
+        if self._policy.parity is not None and finding.is_ghost:
+            return key in self._refused
+        return self._policy.pauses(finding.severity) or key in self._refused
 
     def unseen(self, source: Source) -> dict[str, Track]:
         """Those of them that nobody accepted."""

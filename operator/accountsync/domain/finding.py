@@ -75,10 +75,14 @@ class Finding:
         return CATALOGUE[self.rule].reconcile if known.get(self.rule, True) else ""
 
     @property
+    def is_ghost(self) -> bool:
+        """Whether it is about a position of which the exchange holds nothing."""
+        return self.rule is Rule.POSITION_MISMATCH and self.observed == "0"
+
+    @property
     def ledger(self) -> str:
-        """Its name in the ledger runbook, whose ghost is a position that the exchange does not hold; empty: none."""
-        ghost = self.rule is not Rule.POSITION_MISMATCH or self.observed == "0"
-        return CATALOGUE[self.rule].ledger if ghost else ""
+        """Its name in the ledger runbook, which knows of no other difference of positions than a ghost; empty: none."""
+        return CATALOGUE[self.rule].ledger if self.rule is not Rule.POSITION_MISMATCH or self.is_ghost else ""
 
 
 def worst_first(finding: Finding) -> tuple[int, Decimal, str]:

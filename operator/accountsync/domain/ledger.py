@@ -166,7 +166,9 @@ class Correction:
     """What the exchange proved of one order, to be brought into the ledger in one transaction.
 
     `order`: the ledger's row; for ADOPT the one to make. `filled` and `status`: the exchange's. `fills`: those behind
-    what the ledger lacks of `filled`, which it then accounts for; `price`: their average.
+    what the ledger lacks of `filled`, which it then accounts for: the slice changes by them and by nothing else, and
+    synthetic exits may have left none. `price`: their average. `exchange_id`: for a row that has none yet. A CANCEL
+    accounts for its fills first, by the purpose of the order.
     """
 
     handler: Handler
@@ -177,6 +179,7 @@ class Correction:
     price: Decimal | None = None
     fills: tuple[Fill, ...] = ()
     at: int = 0
+    exchange_id: str = ""
 
 
 class Written(StrEnum):

@@ -10,9 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from tests.simulation.ledgers import life as ledgers
 from tests.simulation.life import live
 
 ROOT = Path(__file__).parents[3]
@@ -20,6 +23,14 @@ PATCHES = Path(__file__).parent
 SEEDS = 600
 """Worlds that a mutant may survive."""
 CAUGHT, SURVIVED = 3, 0
+OF_LEDGERS = "ledger-"
+"""How the names of those begin that worlds of ledgers have to notice."""
+
+
+class Lived(Protocol):
+    """What came of a world."""
+
+    failure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,11 @@ class Verdict:
         )
 
 
+def worlds(mutant: str) -> Callable[[int], Lived]:
+    """The worlds that have to notice `mutant`, by seeds."""
+    return ledgers.live if mutant.startswith(OF_LEDGERS) else live
+
+
 def names() -> list[str]:
     return sorted(patch.stem for patch in PATCHES.glob("*.patch"))
 
@@ -53,7 +69,7 @@ def judge(mutant: str, seeds: int = SEEDS) -> Verdict:
         if why := _apply(mutant, folder):
             return Verdict(mutant, False, why, None, time.monotonic() - began)
         done = subprocess.run(
-            [sys.executable, "-m", "tests.simulation.mutants.within", folder, str(seeds)],
+            [sys.executable, "-m", "tests.simulation.mutants.within", folder, str(seeds), mutant],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(folder) / "operator"), str(ROOT)])},
             capture_output=True,
@@ -67,7 +83,7 @@ def judge(mutant: str, seeds: int = SEEDS) -> Verdict:
         last = done.stderr.strip().splitlines()[-1:] or ["?"]
         return Verdict(mutant, False, f"could not be tried: {last[0]}", None, spent)
     seed, _, by = done.stdout.strip().splitlines()[-1].partition(" ")
-    if live(int(seed)).failure:
+    if worlds(mutant)(int(seed)).failure:
         return Verdict(mutant, False, f"the code as it is fails there as well: {by}", int(seed), spent)
     return Verdict(mutant, True, by, int(seed), spent)
 

@@ -3,15 +3,15 @@
 import sys
 from pathlib import Path
 
-from tests.simulation.life import live
-from tests.simulation.mutants.judging import CAUGHT, SURVIVED
+from tests.simulation.mutants.judging import CAUGHT, SURVIVED, worlds
 
 import accountsync
 
 
-def main(folder: str, seeds: str) -> int:
+def main(folder: str, seeds: str, mutant: str) -> int:
     place = Path(accountsync.__file__ or "").resolve()
     assert place.is_relative_to(Path(folder).resolve()), f"the copy is not what is imported, but {place}"
+    live = worlds(mutant)
     for seed in range(int(seeds)):
         failure = live(seed).failure
         if failure:
