@@ -284,7 +284,7 @@ def _is_foreign(fill: Fill, order: Order, expected: ExpectedState | None, draft:
         return False
     if expected is None:
         return None
-    if names(expected, fill.symbol, fill.order_id, client_id):
+    if names(expected, fill.symbol, fill.order_id, client_id) or _is_child(fill, expected, draft):
         return False
     if sharing.siblings:
         tracked = sharing.tracked(fill.symbol, fill.order_id, client_id)
@@ -292,6 +292,12 @@ def _is_foreign(fill: Fill, order: Order, expected: ExpectedState | None, draft:
             return None if tracked is None else False
         return sharing.leads
     return True
+
+
+def _is_child(fill: Fill, expected: ExpectedState, draft: Draft) -> bool:
+    """Whether its order took the place of a conditional one that the bot tracks: the exchange gave it another id."""
+    parents = (order for order in draft.answers.values() if order is not None and order.successor == fill.order_id)
+    return any(order.symbol == fill.symbol and names(expected, order.symbol, order.id, "") for order in parents)
 
 
 def accepted(log: FillLog, confirmed: Collection[str], detection: Detection) -> set[FillKey]:

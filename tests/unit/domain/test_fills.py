@@ -384,6 +384,14 @@ def test_a_fill_of_an_order_that_the_bot_names_is_explained(tracked: ExpectedOrd
     assert found.explained == {(BTC, "7")}
 
 
+@pytest.mark.parametrize(("tracked", "foreign"), [("9", False), ("8", True)])
+def test_a_fill_of_the_order_that_a_tracked_conditional_one_placed_is_explained(tracked: str, foreign: bool) -> None:
+    parent = order("9", client_id="algo", conditional=True, successor="1")
+    said = {**FOREIGN, Question(BTC, "9", conditional=True): parent}
+    found = judged(log(fill("7")), ExpectedState(NOW, orders=(ExpectedOrder(BTC, id=tracked),)), said)
+    assert bool(found.findings) is foreign
+
+
 def test_a_fill_that_nothing_explains_is_found_with_what_is_known_of_it() -> None:
     found = judged(log(fill("7", at=3, bought="-2")), said=FOREIGN)
     finding = only(found)
