@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo drill test lint crds docs chart alerts page e2e cluster simulate simulate-mutants kill bench bench-detect lock clean
+.PHONY: help demo drill test lint crds docs chart alerts page e2e test-freqtrade cluster simulate simulate-mutants kill bench bench-detect bench-ledger bench-heartbeat bench-gate lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ page: $(READY) ## drift, a real Prometheus, a real Alertmanager, one page, at a 
 e2e: $(READY) ## the image, the chart and an account on a real node: KUBECONFIG, kind, or a node of its own (needs root)
 	@$(BIN)/python -m tests.e2e
 
+test-freqtrade: $(READY) ## the real freqtrade trades on the simulator, watched, paused and told what it missed (800 MB once, in the cache)
+	@$(BIN)/python -m tests.freqtrade
+
 simulate: $(READY) ## the seeded simulation of the judgement: SEEDS=2000 worlds, or one of them, told: SEED=1234
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000) --first $(or $(FIRST),0))
 
@@ -78,10 +81,21 @@ bench-detect: $(READY) ## detection on 100 to 1,000,000 orders beside a bare joi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m tests.bench.detection
 
+bench-gate: $(READY) ## the gate: from a pause to the bot, an answer's cost beside a constant, and the process's memory
+	@$(BIN)/python -m tests.bench.gate
+
+bench-heartbeat: $(READY) ## what 5,000 heartbeats for gates cost operator, API server and etcd, beside bare Lease PUTs (ACCOUNTS=5000)
+	@$(BIN)/python -m tests.bench.heartbeats --accounts $(or $(ACCOUNTS),5000)
+
+bench-ledger: $(READY) ## 100,000 open slices of a real PostgreSQL against 1,000 positions: seconds and peak memory, beside pandas
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@$(BIN)/python -m tests.bench.ledger
+
 lock: $(READY) ## resolve the dependencies anew and write requirements/
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml --group dev -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group bench -o requirements/bench.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group freqtrade -o requirements/freqtrade.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group go -o requirements/go.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.txt --group build -o requirements/build.txt
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.controlplane import ControlPlane
+from tests.support.postgres import Postgres, PostgresFiles
 from tests.support.stage import HttpBot, install
 
 from accountsync.simulator.thread import SimulatorThread
@@ -39,4 +40,20 @@ def exchange() -> Iterator[SimulatorThread]:
 @pytest.fixture(scope="module")
 def bot() -> Iterator[HttpBot]:
     with HttpBot() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_files() -> Iterator[PostgresFiles]:
+    files = PostgresFiles()
+    try:
+        yield files
+    finally:
+        files.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_files: PostgresFiles) -> Iterator[Postgres]:
+    """One database server for the whole run: tests keep to schemas of their own."""
+    with Postgres(postgres_files, "shared") as server:
         yield server

@@ -60,9 +60,17 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     "duration": DURATION,
     "namespace": {"type": "string", "maxLength": 63, "pattern": f"^{DNS}$"},
     "objectName": {"type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
+    # with accountsync-gate- before it, it is the name of its heartbeat, which has 253 characters as well
+    "gatedAccount": {"type": "string", "maxLength": 236, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
     "origin": {
         "type": "string",
         "pattern": r"^https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(:(@PORT|\*))?/?$".replace("@PORT", PORT_NUMBER),
+    },
+    "botOrigin": {
+        "type": "string",
+        "pattern": r"^(https?|postgres(\+tls)?)://([a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(:(@PORT|\*))?/?$".replace(
+            "@PORT", PORT_NUMBER
+        ),
     },
     "exchangeName": {"type": "string", "pattern": rf"^([-a-z0-9.*]+\.)?{DNS}\.{DNS}$"},
     "localReference": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
@@ -82,6 +90,11 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
         "properties": {**PEER, "ports": {"type": "array", "minItems": 1, "items": PORT}},
         "required": ["ports"],
         "minProperties": 2,
+    },
+    "database": {
+        "type": "object",
+        "properties": {**PEER, "ipBlock": IP_BLOCK, "ports": {"type": "array", "minItems": 1, "items": PORT}},
+        "anyOf": [{"required": [name]} for name in (*PEER, "ipBlock")],
     },
 }
 CONDITIONS = ("if", "then")

@@ -23,6 +23,7 @@ from accountsync.domain.detect import Background, Evidence, regression
 from accountsync.domain.expected import FUTURE_ALLOWANCE_MS, BeliefMemory, Doubt, ExpectedState, accept
 from accountsync.domain.fills import FillLog, accepted, changed_symbols, untimed_symbols
 from accountsync.domain.finding import Answers, Detection, sanitize
+from accountsync.domain.held import Held, Honour, Offence
 from accountsync.domain.holdings import totals
 from accountsync.domain.holds import Holds
 from accountsync.domain.marks import Marks, old, with_known_marks
@@ -30,7 +31,7 @@ from accountsync.domain.policy import Policy
 from accountsync.domain.sharing import ALONE, Sharing
 from accountsync.domain.watchdog import Vigil
 from accountsync.errors import BeliefUnobserved, ConfigurationError, Reason
-from accountsync.inquire import Asked, Wallets, judge, read_fills, with_income, with_marks
+from accountsync.inquire import Asked, Wallets, disobeyed, judge, read_fills, with_income, with_marks
 from accountsync.observe import (
     Failure,
     ObjectKey,
@@ -64,7 +65,8 @@ class State:
     snapshot that first lacked it. `unsettled`: symbol → for how many readings in a row it changed while it was read.
     `believed`: the belief that counted last, in unified symbols; None: Unknown. `past`: those that counted, from the
     newest one that is the grace old on. `wallets`: the balances of the readings of the last grace, and of the one
-    before. `marks`: those of the last minute, and the last known ones of symbols in which something differs.
+    before. `marks`: those of the last minute, and the last known ones of symbols in which something differs. `honour`:
+    how the bot obeys its hold.
     """
 
     tracks: Tracks = field(default_factory=dict)
@@ -82,6 +84,7 @@ class State:
     past: tuple[ExpectedState, ...] = ()
     wallets: tuple[Wallets, ...] = ()
     marks: Marks = field(default_factory=dict)
+    honour: Honour = field(default_factory=Honour)
     snapshot: AccountSnapshot | None = None
     timestamp: int | None = None
     timestamp_at: float | None = None
@@ -96,7 +99,7 @@ class Cycle:
 
     `complete`: both sides were known anew, and judged; `whole`: and nothing of them was left Unknown. `evidence`: what
     was judged, where the judgement can be repeated. `believed_at`: monotonic seconds of the as-of time of the belief,
-    where one was read and nothing speaks against it.
+    where one was read and nothing speaks against it. `offences`: orders that the bot placed in spite of its hold.
     """
 
     state: State
@@ -109,6 +112,7 @@ class Cycle:
     whole: bool = False
     evidence: Evidence | None = None
     believed_at: float | None = None
+    offences: tuple[Offence, ...] = ()
 
 
 async def run(
@@ -122,12 +126,13 @@ async def run(
     since: float,
     sharing: Sharing = ALONE,
     course: Course = NO_COURSE,
+    held: Held | None = None,
 ) -> Cycle:
     """One cycle.
 
     `since`: monotonic seconds from which the account is aged: of its creation, the last good snapshot of
     another process, or the end of a suspension. `sharing`: the other bots on the exchange account. `course`: how far
-    its remediation is.
+    its remediation is. `held`: since when the bot can see that it is held; None: it can't, or is not.
     """
     deadline = asyncio.get_running_loop().time() + policy.timeout
     began = clock.monotonic()
@@ -162,7 +167,11 @@ async def run(
         )
         judged = replace(judged, state=_with_fills_dealt_with(judged.state, detection, outcome.tracks))
     complete = newer and sides.expected is not None
-    state = judged.state
+    before, state = state.snapshot, judged.state
+    offences: tuple[Offence, ...] = ()
+    if judged.evidence is not None:
+        offences, honour = await disobeyed(state.honour, held, judged.evidence, before, exchange, deadline)
+        state = replace(state, honour=honour)
     first = good and state.good_at is None and not sides.exchange
     state = replace(
         state,
@@ -184,7 +193,17 @@ async def run(
     whole = complete and situation.whole
     believed_at = _believed_at(sides.expected, now_ms, monotonic)
     return Cycle(
-        state, decision, outcome, sides.exchange, sides.bot, good, complete, whole, judged.evidence, believed_at
+        state=state,
+        decision=decision,
+        outcome=outcome,
+        exchange=sides.exchange,
+        bot=sides.bot,
+        accepted=good,
+        complete=complete,
+        whole=whole,
+        evidence=judged.evidence,
+        believed_at=believed_at,
+        offences=offences,
     )
 
 

@@ -12,6 +12,14 @@
     PlansError
     ├── PlansUnavailable        the API server did not answer, or would not
     └── PlanChanged             the stored plan is another one by now
+    LedgerError                 a bot's ledger was not reconciled; but for the last, nothing of it was written
+    ├── LedgerLockHeld          somebody else reconciles it now
+    ├── LedgerUnreadable        it could not be read, or is not one that can be judged
+    ├── LedgerUnavailable       the database was lost before anything counted
+    ├── LedgerReadOnly          the database takes no writes now
+    ├── LedgerBusy              others write to the same rows: the next run tries again
+    ├── LedgerRefused           a constraint, trigger, privilege or rounding of the database is against it
+    └── LedgerOutcomeUnknown    it was lost while committing, and could not be asked what became of it
 
 Each AccountSyncError carries a `Reason`: a stable, CamelCase word for conditions and Events, whose `label` is the
 metric label. Messages name the object and what to do; they never hold a secret, a response body or other upstream text.
@@ -142,3 +150,58 @@ class PlansUnavailable(PlansError):  # noqa: N818
 
 class PlanChanged(PlansError):  # noqa: N818
     """The stored plan is another one by now: read it again, and decide again."""
+
+
+class LedgerReason(StrEnum):
+    """Why a ledger was not reconciled: the reason of a condition, and fixed like `Reason`."""
+
+    LOCK_HELD = "LockHeld"
+    UNREACHABLE = "DatabaseUnreachable"
+    TIMEOUT = "DatabaseTimeout"
+    REFUSED = "DatabaseRefused"
+    ADDRESS = "AddressNotAllowed"
+    SECRET = "SecretUnusable"  # noqa: S105 - a reason, not a password
+    NOT_FOUND = "SchemaMissing"
+    FORBIDDEN = "Forbidden"
+    MALFORMED = "Malformed"
+    READ_ONLY = "ReadOnly"
+    BUSY = "Busy"
+    WRITE_REFUSED = "WriteRefused"
+    UNKNOWN_OUTCOME = "OutcomeUnknown"
+
+
+class LedgerError(Exception):
+    """A bot's ledger was not reconciled. `message` is for a person, without upstream text."""
+
+    def __init__(self, reason: LedgerReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class LedgerLockHeld(LedgerError):  # noqa: N818 - the fact, not a fault
+    """Somebody else reconciles this ledger now."""
+
+
+class LedgerUnreadable(LedgerError):  # noqa: N818
+    """It could not be read, or is not one that can be judged."""
+
+
+class LedgerUnavailable(LedgerError):  # noqa: N818
+    """The database was lost before anything counted: nothing was written."""
+
+
+class LedgerReadOnly(LedgerError):  # noqa: N818
+    """The database takes no writes now: a standby, or a primary that became read-only."""
+
+
+class LedgerBusy(LedgerError):  # noqa: N818
+    """Others write to the same rows; nothing was written, and the next run tries again."""
+
+
+class LedgerRefused(LedgerError):  # noqa: N818
+    """The database itself is against the change: rolled back."""
+
+
+class LedgerOutcomeUnknown(LedgerError):  # noqa: N818
+    """The connection was lost while committing: the event id tells at the next run."""

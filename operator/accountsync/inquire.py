@@ -17,6 +17,8 @@ from accountsync.domain.detect import ORDER_RULES, Evidence
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.fills import FillLog
 from accountsync.domain.finding import Answers, Detection, Finding, Question, question_about, sanitize
+from accountsync.domain.held import Held, Honour, Offence
+from accountsync.domain.honour import look
 from accountsync.domain.marks import Marks, lacking, newest, old, recent, worth_keeping
 from accountsync.domain.policy import Policy
 from accountsync.domain.sharing import Sharing
@@ -28,6 +30,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 MAX_QUESTIONS = 20
 MAX_LISTS_OF_FILLS = 5
+MAX_ORDERS_BEHIND_FILLS = 3
+"""Asked for in one cycle to see whether the bot obeys, beyond what the judgement asks for."""
 ROUNDS = 5
 """An order, three that succeeded each other in its place, and what is doubtful once they are found."""
 Asked = Mapping[Question, float]
@@ -236,6 +240,24 @@ async def with_marks(
     standing |= {track.finding.symbol for track in tracks.values() if valued(track.finding)}
     waiting = {**turn, **dict.fromkeys(now, moment.monotonic)}
     return detection, evidence, worth_keeping(marks, moment.until, standing), waiting
+
+
+async def disobeyed(
+    memory: Honour,
+    held: Held | None,
+    evidence: Evidence,
+    before: AccountSnapshot | None,
+    exchange: Exchange,
+    deadline: float,
+) -> tuple[tuple[Offence, ...], Honour]:
+    """The orders of the bot that its hold does not allow, asked for where only their fills are known."""
+    seen = look(memory, held, evidence, before)
+    now = seen.questions[:MAX_ORDERS_BEHIND_FILLS]
+    if not now:
+        return seen.offences, seen.memory
+    told = await _ask_all(now, lambda question: _find(exchange, question), deadline)
+    again = look(seen.memory, held, replace(evidence, answers={**evidence.answers, **told}), before)
+    return (*seen.offences, *again.offences), again.memory
 
 
 async def read_fills(

@@ -10,12 +10,15 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+DATABASE_PORTS: Final = {"postgres": 5432, "postgres+tls": 5432}
+"""The schemes of databases on allow-lists: one with TLS only, and one that may do without."""
+_PORTS: Final = DEFAULT_PORTS | DATABASE_PORTS
 MAX_PORT: Final = 65535
 LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 NAME: Final = rf"(?:{LABEL}\.)*(?![0-9]){LABEL}"
 """A name of DNS. 127.1 and 0x7f.1 are none: an address to some resolvers, a name to others."""
 _ORIGIN: Final = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}|\*))?/?"
+    r"(?P<scheme>https?|postgres(?:\+tls)?)://(?P<host>[a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}|\*))?/?"
 )
 
 
@@ -28,7 +31,7 @@ class Origin:
     port: int | None
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}".removesuffix(f":{DEFAULT_PORTS[self.scheme]}")
+        return f"{self.scheme}://{self.authority}".removesuffix(f":{_PORTS[self.scheme]}")
 
     @property
     def authority(self) -> str:
@@ -45,10 +48,13 @@ class InvalidOriginError(ValueError):
     """Not a bare origin. The message says why without repeating the text, which may hold a password."""
 
 
-def parse_origin(text: str, *, any_port: bool = False) -> Origin:
-    """``https://host``, ``http://host:port``; with `any_port` also ``http://host:*``. Raises InvalidOriginError."""
+def parse_origin(text: str, *, any_port: bool = False, databases: bool = False) -> Origin:
+    """``https://host``, ``http://host:port``; with `any_port` also ``http://host:*``. Raises InvalidOriginError.
+
+    With `databases` also ``postgres://host`` and ``postgres+tls://host``.
+    """
     found = _ORIGIN.fullmatch(text)
-    if found is None:
+    if found is None or (found["scheme"] in DATABASE_PORTS and not databases):
         raise InvalidOriginError(
             "it must be an origin like https://fapi.example.com or http://127.0.0.1:8900:"
             " http or https, a host, perhaps a port, all in lower case, and nothing else"
@@ -56,7 +62,7 @@ def parse_origin(text: str, *, any_port: bool = False) -> Origin:
     scheme, host = found["scheme"], _normal_host(found["host"])
     if host is None:
         raise InvalidOriginError("its host must be a name, an IPv4 address or a bracketed IPv6 address")
-    port = found["port"] or DEFAULT_PORTS[scheme]
+    port = found["port"] or _PORTS[scheme]
     if port == "*" and any_port:
         return Origin(scheme, host, None)
     if port == "*" or not 1 <= int(port) <= MAX_PORT:
@@ -72,13 +78,16 @@ def _normal_host(text: str) -> str | None:
 
 
 class AllowList:
-    """The origins that an operator allows. Raises ValueError, with `what` the list is, for an entry that is none."""
+    """The origins that an operator allows. Raises ValueError, with `what` the list is, for an entry that is none.
 
-    def __init__(self, entries: Sequence[str], what: str) -> None:
+    `databases`: whether entries may be databases.
+    """
+
+    def __init__(self, entries: Sequence[str], what: str, *, databases: bool = False) -> None:
         self._entries: list[Origin] = []
         for number, text in enumerate(entries, 1):
             try:
-                self._entries.append(parse_origin(text, any_port=True))
+                self._entries.append(parse_origin(text, any_port=True, databases=databases))
             except InvalidOriginError as problem:
                 raise ValueError(f"entry {number} of {what} is wrong: {problem}; :* is any port") from None
 

@@ -3,15 +3,19 @@
 Everything that touches a clock, a network or Kubernetes stands behind one of these.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order, PositionSide, Side
 from accountsync.domain.expected import ExpectedState
+from accountsync.domain.ledger import Correction, LedgerOrder, Slice, SyntheticExit, Written
 from accountsync.domain.marks import Mark
 from accountsync.domain.plan import Plan, Repair
+from accountsync.domain.policy import PauseLevel
+from accountsync.domain.stopping import Activity
 
 
 class Clock(Protocol):
@@ -141,6 +145,78 @@ class Repairs(Protocol):
 
         Raises `NotSent`, `Refused` (say because the belief is another one by now) or `OutcomeUnknown`.
         """
+        ...
+
+
+class Pauser(Protocol):
+    """A bot that is stopped by calls. All methods raise `AccountSyncError` or `ActionError`, and may be repeated."""
+
+    async def state(self) -> Activity:
+        """What the bot does now."""
+        ...
+
+    async def pause(self, level: PauseLevel) -> None:
+        """Have it add no exposure, while exits go on (also those of a bot that is stopped), or have it stop whole."""
+        ...
+
+    async def resume(self, to: Activity) -> None:
+        """Have it do again what it did before."""
+        ...
+
+
+Canonical = Callable[[str], str]
+"""A symbol as the bot spells it → the unified one. Raises KeyError for one that the exchange does not list."""
+Fence = Callable[[], None]
+"""Called right before a change counts; raises where this process may write no more."""
+
+
+class Ledger(Protocol):
+    """The ledger of one profile, which can be reconciled. Its belief is read as a `BotState`."""
+
+    def locked(self, canonical: Canonical) -> "AbstractAsyncContextManager[LockedLedger]":
+        """The ledger for one run of the reconciliation, which nobody else runs meanwhile.
+
+        Raises `LedgerLockHeld` at once where another does, or another `LedgerError`. The lock ends with the block, or
+        with this process.
+        """
+        ...
+
+
+class LockedLedger(Protocol):
+    """A ledger whose reconciliation lock is held. Symbols are unified. All methods raise `LedgerError`.
+
+    The two that write do so in one transaction each. What they are given was judged before: rows that are others by
+    now are left alone (`Written.CHANGED`).
+    """
+
+    def slices(self, symbols: Collection[str] | None = None) -> AsyncIterator[Sequence[Slice]]:
+        """The open slices of one moment, all or those of `symbols`, in batches; memory does not grow with their number.
+
+        Come to the end of it before anything is written.
+        """
+        ...
+
+    async def orders(self, ids: Collection[tuple[str, str, str]]) -> tuple[LedgerOrder, ...]:
+        """Rows of any status, asked for by (symbol, the exchange's id, client id); an empty id is none."""
+        ...
+
+    async def used(self, fills: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of the fills (symbol, id) that the ledger has accounted for."""
+        ...
+
+    async def accounted(self, ids: Collection[tuple[str, str, str]]) -> Mapping[str, Decimal]:
+        """What the bot itself booked as exits of orders, asked for as in `orders`; without synthetic ones.
+
+        By the exchange's id, or by the client id where the ledger has no other.
+        """
+        ...
+
+    async def correct(self, correction: Correction, fence: Fence) -> Written:
+        """Bring into the ledger what the exchange proved of one order."""
+        ...
+
+    async def close(self, synthetic: SyntheticExit, fence: Fence) -> Written:
+        """Close one slice by an exit that the ledger lacks."""
         ...
 
 

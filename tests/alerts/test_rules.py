@@ -24,6 +24,7 @@ from tests.alerts.rulebook import (
 )
 from tests.support.fakes import ManualClock
 
+from accountsync.gate.metrics import HELP as GATE_METRICS
 from accountsync.report.metrics import Metrics
 
 ALERTS = alerts()
@@ -33,6 +34,7 @@ CRITICAL = {
     "AccountUnowned",
     "MismatchNotionalHigh",
     "NamespaceNotFollowed",
+    "PauseNotHonoured",
     "RemediationOutcomeUnknown",
 }
 TUNABLE = {"AccountSyncMismatchSpike", "ReconcileMismatchDetected", "ExchangeWeightNearLimit", "StatusWriteFailing"}
@@ -159,8 +161,8 @@ def test_the_chart_carries_the_same_file() -> None:
 # --- what they lean on ---------------------------------------------------------------------------------------------
 
 
-def test_every_metric_that_a_rule_or_a_runbook_page_names_is_one_that_the_operator_shows() -> None:
-    shown = set(OWN_METRICS.findall(shown_by_the_operator()))
+def test_every_metric_that_a_rule_or_a_runbook_page_names_is_one_that_the_operator_or_a_gate_shows() -> None:
+    shown = {*OWN_METRICS.findall(shown_by_the_operator()), *GATE_METRICS}
     named = {name for group in groups() for rule in group["rules"] for name in METRIC.findall(texts(rule))}
     for page in RUNBOOKS.glob("*.md"):
         named |= set(METRIC.findall(page.read_text()))

@@ -14,6 +14,9 @@ PEER = {"namespaceSelector": {"matchLabels": {"team": "desk"}}, "podSelector": {
 EVERYTHING: Document = {
     "imagePullSecrets": [{"name": "pull"}],
     "rbac": {"tenantNamespaces": ["trading"], "secretNames": ["grid-btc-read"]},
+    "gate": {
+        "role": {"create": True, "namespace": "trading", "accounts": ["grid-btc"], "serviceAccounts": ["bot"]},
+    },
     "serviceAccount": {"annotations": {"role": "r"}},
     "allowedEndpoints": ["https://a.example"],
     "evidence": {"enabled": True, "volume": {"persistentVolumeClaim": {"claimName": "evidence"}}},
@@ -30,6 +33,7 @@ EVERYTHING: Document = {
         "apiServer": {"cidrs": ["10.0.0.1/32"], "ports": [443, 6443]},
         "exchanges": {"cidrs": ["203.0.113.0/24"]},
         "bots": [{**PEER, "ports": [8080]}],
+        "databases": [PEER, {"ipBlock": {"cidr": "10.1.2.3/32"}, "ports": [6432]}],
     },
     "serviceMonitor": {"enabled": True, "interval": "15s"},
     "prometheusRule": {"enabled": True, "overrides": {"BeliefStale": {"for": "5m"}}},

@@ -111,6 +111,13 @@ def test_bots_are_named_by_selectors(helm: Helm) -> None:
     assert rule(policy(helm, bots=[{**bot, "ports": [8080]}]), 8080)["to"] == [bot]
 
 
+def test_databases_are_named_by_selectors_or_addresses_and_listen_where_postgresql_does(helm: Helm) -> None:
+    server = {"podSelector": {"matchLabels": {"app": "postgres"}}}
+    spec = policy(helm, databases=[server, {"ipBlock": {"cidr": "10.1.2.3/32"}, "ports": [6432]}])
+    assert rule(spec, 5432) == {"ports": [{"protocol": "TCP", "port": 5432}], "to": [server]}
+    assert rule(spec, 6432)["to"] == [{"ipBlock": {"cidr": "10.1.2.3/32"}}]
+
+
 def test_with_cilium_exchanges_are_reached_by_name_and_no_longer_by_any_public_address(helm: Helm) -> None:
     values: Document = {"cilium": {"enabled": True, "fqdns": ["fapi.binance.com", "*.bybit.com"]}}
     documents = helm.template({"networkPolicy": {"enabled": True, **values}}, apis=(CILIUM,))

@@ -22,6 +22,7 @@ from tests.support.running import ROOT
 from tools import values as chart_values
 
 from accountsync.controller.settings import Settings
+from accountsync.gate.heartbeat import heartbeat_name
 
 pytestmark = pytest.mark.lint
 
@@ -190,6 +191,7 @@ def test_for_the_whole_cluster_secrets_are_open_only_where_a_tenant_binds(helm: 
     assert {name: rule["verbs"] for name, rule in tenant.items()} == {
         "secrets": ["get", "watch"],
         "configmaps": ["get", "watch"],
+        "leases": ["create", "patch"],
     }
     bindings = [
         each for each in documents if each["kind"] == "RoleBinding" and each["metadata"]["name"] == "accountsync"
@@ -209,7 +211,8 @@ def test_in_some_namespaces_only_nothing_is_cluster_wide(helm: Helm) -> None:
     for role in roles:
         resources = [resource for rule in role["rules"] for resource in rule["resources"]]
         plans = ["remediationplans", "remediationplans/status"]
-        assert resources == ["tradingaccounts", "tradingaccounts/status", *plans, "events", "secrets", "configmaps"]
+        tenants = ["secrets", "configmaps", "leases"]
+        assert resources == ["tradingaccounts", "tradingaccounts/status", *plans, "events", *tenants]
     assert environment(only(documents, "Deployment"))["ACCOUNTSYNC_NAMESPACES"] == "a,b"
 
 
@@ -264,7 +267,7 @@ def test_a_service_account_that_exists_is_bound_by_its_name(helm: Helm) -> None:
 def test_what_is_not_watched_may_not_be_watched(helm: Helm) -> None:
     documents = helm.template({"watchSecrets": False, "watchConfigMaps": False})
     tenant = role_rules(documents, "ClusterRole", "accountsync-tenant")
-    assert [rule["verbs"] for rule in tenant.values()] == [["get"], ["get"]]
+    assert [tenant[name]["verbs"] for name in ("secrets", "configmaps")] == [["get"], ["get"]]
     variables = environment(only(documents, "Deployment"))
     assert (variables["ACCOUNTSYNC_WATCH_SECRETS"], variables["ACCOUNTSYNC_WATCH_CONFIGMAPS"]) == ("false", "false")
 
@@ -274,6 +277,21 @@ def test_the_example_for_a_tenant_grants_what_the_chart_grants_by_name(helm: Hel
     names = {"secretNames": ["grid-btc-read"], "configMapNames": ["grid-btc-state"]}
     assert role["rules"] == only(helm.template({"rbac": names}), "ClusterRole", "accountsync-tenant")["rules"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "accountsync", "namespace": "accountsync"}]
+
+
+def test_gates_may_read_their_accounts_and_heartbeats_and_nothing_else(helm: Helm) -> None:
+    asked = {"namespace": "trading", "accounts": ["grid-btc", "grid-eth"], "serviceAccounts": ["bots"]}
+    assert not [each for each in helm.template({"gate": {"role": asked}}) if "gate" in each["metadata"]["name"]]
+    documents = helm.template({"gate": {"role": {**asked, "create": True}}})
+    role, binding = (each for each in documents if each["metadata"]["name"] == "accountsync-gate")
+    rules = role_rules([role], "Role", "accountsync-gate")
+    assert {name: rule["resourceNames"] for name, rule in rules.items()} == {
+        "tradingaccounts": asked["accounts"],
+        "leases": [heartbeat_name(name) for name in asked["accounts"]],
+    }
+    assert {tuple(rule["verbs"]) for rule in rules.values()} == {("get", "list", "watch")}
+    assert {each["metadata"]["namespace"] for each in (role, binding)} == {"trading"}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "bots", "namespace": "trading"}]
 
 
 def test_values_reach_the_operator_as_it_reads_them(helm: Helm) -> None:

@@ -44,6 +44,8 @@ WRONG: list[tuple[Document, str]] = [
     ({"allowedEndpoints": ["https://a.example:0"]}, "allowedEndpoints.0"),
     ({"allowedBotUrls": ["http://a.example:65536"]}, "allowedBotUrls.0"),
     ({"rbac": {"configMapNames": ["A"]}}, "rbac.configMapNames.0"),
+    *(({"gate": {"role": {"create": True}}}, f"gate.role.{name}") for name in ("namespace", "accounts")),
+    ({"gate": {"role": {"accounts": ["a" * 237]}}}, "gate.role.accounts.0"),
     *(
         ({"networkPolicy": {"exchanges": {"cidrs": [cidr]}}}, "networkPolicy.exchanges.cidrs.0")
         for cidr in ("256.0.0.1/32", "10.0.0.1/33", "10.0.0/24", "1.2.3.4.5/8", "fd00::/129", "beef/8", "10.0.0.1:80/8")
@@ -60,6 +62,7 @@ WRONG: list[tuple[Document, str]] = [
     ),
     ({"networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1"]}}}, "networkPolicy.apiServer.cidrs.0"),
     ({"networkPolicy": {"bots": [{"ports": [80]}]}}, "networkPolicy.bots.0"),
+    ({"networkPolicy": {"databases": [{"ports": [5432]}]}}, "networkPolicy.databases.0"),
     ({"serviceMonitor": {"interval": "often"}}, "serviceMonitor.interval"),
     ({"prometheusRule": {"excluded": ["BeliefStales"]}}, "prometheusRule.excluded.0"),
     ({"prometheusRule": {"overrides": {"Nope": {"for": "1m"}}}}, "prometheusRule.overrides"),
@@ -79,6 +82,7 @@ def test_a_wrong_value_is_refused_with_its_path(helm: Helm, wrong: Document, pat
 
 RIGHT: list[Document] = [
     {"allowedEndpoints": ["https://a.example:1", "https://b.example:65535", "http://[::1]:*", "https://c.example"]},
+    {"allowedBotUrls": ["http://a.example", "postgres+tls://db.example:5432", "postgres://127.0.0.1:*"]},
     {"resources": {"limits": {"memory": "1.5Gi", "cpu": "0.5", "ephemeral-storage": "1e9"}}},
     {"resources": {"limits": {"memory": 536870912, "cpu": 2}, "requests": {"cpu": "1500m", "memory": "512M"}}},
     {"networkPolicy": {"exchanges": {"cidrs": ["0.0.0.0/0", "255.255.255.255/32", "::/0", "2000::/3"]}}},

@@ -20,11 +20,12 @@ from tests.support.desk import Desk
 from tests.support.running import Operator, until
 from tests.support.stage import GROUP, Body, HttpBot, Stage, belief, find_condition, open_account, permissions
 
+from accountsync.gate.heartbeat import Beat, heartbeat_name
 from accountsync.simulator.thread import SimulatorThread
 
 pytestmark = [pytest.mark.cluster]
 
-RBAC = "rbac.authorization.k8s.io"
+RBAC, COORDINATION = "rbac.authorization.k8s.io", "/apis/coordination.k8s.io/v1"
 CLUSTER, TENANT = "accountsync", "accountsync-tenant"
 ROLES: dict[str, list[Body]] = {
     document["metadata"]["name"]: document["rules"]
@@ -113,6 +114,9 @@ class Tenant:
         self._open("late", **RARELY)
         self._open("read", configmap=True)
         self._open("busy", configmap=True, interval=f"{BUSY_INTERVAL}s")
+        self._gate("gated")
+        self._lease("kept")
+        self._gate("kept")
         self._open("flapping")
         self.bot.beliefs[f"/{stage.namespace}-flapping"] = self._flap
         self.acted = self._act_for("acted")
@@ -129,6 +133,20 @@ class Tenant:
         if configmap:
             source = {"http": None, "configMap": {"name": f"{name}-state"}}
             self.stage.patch(name, {"spec": {"bot": {"state": source, "staleAfter": "24h"}}})
+
+    def _gate(self, name: str) -> None:
+        self._open(name, **RARELY)
+        self.stage.patch(name, {"spec": {"bot": {"gate": {}}}})
+
+    def _lease(self, name: str) -> None:
+        path = f"{COORDINATION}/namespaces/{self.stage.namespace}/leases"
+        self.stage.api("POST", path, {"metadata": {"name": heartbeat_name(name)}})
+
+    def beat(self, name: str) -> Beat:
+        """What the heartbeat of an account tells; that of no cycle where there is none."""
+        leases = self.stage.api("GET", f"{COORDINATION}/namespaces/{self.stage.namespace}/leases")["items"]
+        (found,) = [row for row in leases if row["metadata"]["name"] == heartbeat_name(name)] or [{}]
+        return Beat.read(found)
 
     def _act_for(self, name: str, *, unexpectedOrders: str = "Cancel", **spec: Any) -> Desk:  # noqa: N803
         """An account in mode Enforce whose bot lost an order."""
@@ -220,6 +238,9 @@ class Watcher:
         series = f'grinder_reconcile_runs_total{{account="busy",namespace="{self.tenant.stage.namespace}"}}'
         return self.operator.metrics().get(series, 0)
 
+    def beats(self, name: str) -> bool:
+        return bool(self.tenant.beat(name).boot)
+
     def retired(self) -> bool:
         """Whether the account that was acted for, and was deleted then, left nothing behind."""
         there = [row["metadata"]["name"] for row in self.tenant.stage.api("GET", self.tenant.stage.accounts)["items"]]
@@ -253,8 +274,26 @@ CHECKS: dict[str, Callable[[Watcher], object]] = {
         ("get", "remediationplans", seen.tenant.stage.namespace, 200) in seen.tenant.audit.answers(seen.tenant.user)
     ),
     "plans go with their account": lambda seen: seen.retired(),
+    "a gated account has a heartbeat": lambda seen: seen.beats("gated"),
+    "a heartbeat that is there already goes on": lambda seen: seen.beats("kept"),
 }
-JUDGED, FOLLOWED, RACE, EVENTS, SERIES, APPEARS, READ, NOTICED, LOST, ACTED, APPROVED, TAKEN, RETIRED = CHECKS
+(
+    JUDGED,
+    FOLLOWED,
+    RACE,
+    EVENTS,
+    SERIES,
+    APPEARS,
+    READ,
+    NOTICED,
+    LOST,
+    ACTED,
+    APPROVED,
+    TAKEN,
+    RETIRED,
+    BEATS,
+    BEATS_ON,
+) = CHECKS
 PLANS = {ACTED, APPROVED, TAKEN, RETIRED}
 NEEDED: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {
     # what fails without it, and what may or may not: the rest must go on
@@ -277,6 +316,8 @@ NEEDED: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {
     (TENANT, "secrets", "watch"): ({APPEARS}, set()),
     (TENANT, "configmaps", "get"): ({READ}, set()),
     (TENANT, "configmaps", "watch"): ({NOTICED}, set()),
+    (TENANT, "leases", "create"): ({BEATS}, set()),
+    (TENANT, "leases", "patch"): ({BEATS, BEATS_ON}, set()),
 }
 
 
@@ -299,6 +340,11 @@ def await_checks(watcher: Watcher, names: set[str]) -> None:
     until(lambda: time.monotonic() - watcher.since > WINDOW, "end of the window", 60)
 
 
+def home(namespace: str) -> str:
+    """Where an operator for this namespace has its own Lease, so that no right of there counts here."""
+    return f"{namespace}-home"
+
+
 def bind(stage: Stage, roles: Mapping[str, list[Body]]) -> str:
     """A ServiceAccount `operator` in the namespace, with `roles` as deploy/install.yaml binds them; its user name."""
     api, namespace = stage.api, stage.namespace
@@ -314,7 +360,8 @@ def bind(stage: Stage, roles: Mapping[str, list[Body]]) -> str:
         }
         scope = "clusterrolebindings" if role == CLUSTER else f"namespaces/{namespace}/rolebindings"
         api("POST", f"/apis/{RBAC}/v1/{scope}", binding)
-    roles_here = f"/apis/{RBAC}/v1/namespaces/{namespace}"
+    api("POST", "/api/v1/namespaces", {"metadata": {"name": home(namespace)}})
+    roles_here = f"/apis/{RBAC}/v1/namespaces/{home(namespace)}"
     api("POST", f"{roles_here}/roles", {"metadata": {"name": "leases"}, "rules": LEASES["rules"]})
     binding = {"metadata": {"name": "leases"}, "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "leases"}}
     api("POST", f"{roles_here}/rolebindings", {**binding, "subjects": subjects})
@@ -431,7 +478,7 @@ def judge(
     kubeconfig = cluster.kubeconfig_for_service_account(namespace, "operator")
     with (
         Tenant(stage, exchange, bot, audit, user) as tenant,
-        Operator(kubeconfig, f"--namespace={namespace}") as operator,
+        Operator(kubeconfig, f"--namespace={namespace}", env={"POD_NAMESPACE": home(namespace)}) as operator,
     ):
         watcher = watch(tenant, operator)
         await_checks(watcher, set(CHECKS) - fails - unclear)
@@ -467,7 +514,7 @@ def test_without_a_verb_on_accounts_it_waits_for_it_and_names_it(cluster: Contro
         ([f"--namespace={namespace}"], namespace, f'namespace "{namespace}"'),
     ):
         why = f"the operator may not {grant.verb} tradingaccounts in {where}: bind ClusterRole accountsync"
-        with Operator(kubeconfig, *options) as operator:
+        with Operator(kubeconfig, *options, env={"POD_NAMESPACE": home(namespace)}) as operator:
             said = json.loads(operator.await_line("may not"))
             assert (said["level"], said["namespace"]) == ("error", label)
             assert said["event"].startswith(why)
@@ -509,7 +556,7 @@ DENIED = [
     ("", "users", "impersonate", ""),
     ("", "groups", "impersonate", ""),
     ("coordination.k8s.io", "leases", "watch patch deletecollection", OWN),
-    ("coordination.k8s.io", "leases", "get list create update delete", "rbac-bound"),
+    ("coordination.k8s.io", "leases", "get list watch update delete deletecollection", "rbac-bound"),
     ("apiextensions.k8s.io", "customresourcedefinitions", "get list watch create patch", ""),
     (RBAC, "rolebindings", "create", "rbac-bound"),
     (RBAC, "clusterrolebindings", "create", ""),

@@ -39,10 +39,17 @@ def test_drift_and_all_that_is_critical_goes_to_whoever_is_on_call(name: str) ->
     assert told.stdout.split() == ["on-call" if pages else "channel"], told.stderr
 
 
-def test_the_first_of_the_two_waits_until_the_second_can_inhibit_it() -> None:
-    (route,) = [row for row in example()["route"]["routes"] if "ReconcileMismatchDetected" in row["matchers"][0]]
-    between = seconds(ALERTS["AccountSyncMismatchSpike"]["for"]) - seconds(ALERTS["ReconcileMismatchDetected"]["for"])
+@pytest.mark.parametrize("first", ["ReconcileMismatchDetected", "ReconciliationMismatchPersists"])
+def test_the_first_of_two_waits_until_the_second_can_inhibit_it(first: str) -> None:
+    (route,) = [row for row in example()["route"]["routes"] if first in row["matchers"][0]]
+    between = seconds(ALERTS["AccountSyncMismatchSpike"]["for"]) - seconds(ALERTS[first]["for"])
     assert seconds(route["group_wait"]) >= between + 30, "rules may be looked at only every 30 s"
+    (inhibited,) = [
+        row["target_matchers"][0]
+        for row in example()["inhibit_rules"]
+        if "AccountSyncMismatchSpike" in row["source_matchers"][0]
+    ]
+    assert first in inhibited
     assert "alertname" in route["group_by"], "a group of its own, or the wait would be the other's as well"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tests.support.fakes import BTC, ETH, FakeBot, FakeExchange, FakePlans, FakeRepairs, FakeTrading, ManualClock, truth
 
-from accountsync.act import Desk, Remediation, Told, act, concerned, recall
+from accountsync.act import Desk, Remediation, Told, act, concerned, recall, stands
 from accountsync.cycle import Cycle, State, idle, run
 from accountsync.domain.account import Order
 from accountsync.domain.decide import Wishes
@@ -18,6 +18,8 @@ from accountsync.domain.holds import Signal, Source, Transition
 from accountsync.domain.intents import Intent, IntentState
 from accountsync.domain.plan import Phase, Plan
 from accountsync.domain.policy import Limits, Mode, Policy, Remedies, UnexpectedOrders, UnexpectedPositions
+from accountsync.domain.sharing import ALONE
+from accountsync.domain.standing import ACTED, Asked, Standing
 from accountsync.errors import ActionError, ConfigurationError, ExchangeUnobserved, Reason
 
 INTERVAL: Final = 15.0
@@ -108,7 +110,8 @@ class Rig:
     """An account whose bot holds 3 ETH and tracks an order, so that what is done is never all there is.
 
     `repairs`: the bot's state can be written to. `locked`: why the key that may trade can't be read. `guarded`: why
-    approvals are not protected. `told` and `transitions` are of all cycles.
+    approvals are not protected. `told` and `transitions` are of all cycles. `paused`: by a person; `reset`: the full
+    reset that is asked for; `standing`: what the condition says of it.
     """
 
     def __init__(self, policy: Policy = ENFORCE, *, repairs: bool = False) -> None:
@@ -132,6 +135,8 @@ class Rig:
         self.transitions: list[Transition] = []
         self.state, self.now = State(), Remediation()
         self.held_at: float | None = None
+        self.paused, self.reset = False, ""
+        self.standing: Standing | None = None
         self._reported = self.state
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -143,10 +148,10 @@ class Rig:
         """
         self.clock.advance(seconds)
         self.bot.state = replace(self.bot.state, as_of=self.clock.now_ms())
-        wishes = Wishes(resume=resume)
+        wishes = Wishes(paused=self.paused, resume=resume)
         if resume and woken:
             self._follow(idle(self.state, self.policy, wishes, self.clock, self.now.course))
-            wishes = Wishes()
+            wishes = replace(wishes, resume="")
         desk, policy = self.desk(), self.policy
         matters = self.now.plan is not None or concerned(policy, self.state.holds, writable=self.repairs is not None)
         self.now = await recall(self.now, desk) if matters else Remediation()
@@ -161,10 +166,13 @@ class Rig:
             since=self.clock.monotonic(),
             course=self.now.course,
         )
+        before = self.standing if self.standing is not None and self.standing.id == self.reset else None
+        asked = Asked(self.reset, acted=before is not None and before.stage in ACTED)
+        self.standing = stands(self.now, before, asked, cycle, policy, ALONE, now_ms=self.clock.now_ms())
         self._follow(cycle)
         if matters:
             held_for = None if self.held_at is None else self.clock.monotonic() - self.held_at
-            self.now = await act(self.now, cycle, policy, desk, held_for=held_for)
+            self.now = await act(self.now, cycle, policy, desk, held_for=held_for, reset=asked)
             self.told += self.now.told
         return cycle
 

@@ -24,6 +24,8 @@ from accountsync.domain.expected import ExpectedBalance, ExpectedOrder, Expected
 from accountsync.domain.intents import Intent
 from accountsync.domain.marks import Mark
 from accountsync.domain.plan import Phase, Plan, Repair, RepairKind
+from accountsync.domain.policy import PauseLevel
+from accountsync.domain.stopping import Activity
 from accountsync.errors import (
     AccountSyncError,
     ActionError,
@@ -505,3 +507,29 @@ class FakePlans:
 
     def _trouble(self) -> PlansError | None:
         return self.script.popleft() if self.script else None
+
+
+@dataclass(slots=True)
+class FakePauser:
+    """A bot that is stopped by calls. Each call takes the next of `script`: an error is raised, and nothing done."""
+
+    activity: Activity = Activity.RUNNING
+    script: deque[AccountSyncError | ActionError | None] = field(default_factory=deque)
+    told: list[Activity] = field(default_factory=list)
+
+    async def state(self) -> Activity:
+        self._heed()
+        return self.activity
+
+    async def pause(self, level: PauseLevel) -> None:
+        await self.resume(Activity.STOPPED if level is PauseLevel.HALT else Activity.PAUSED)
+
+    async def resume(self, to: Activity) -> None:
+        self._heed()
+        self.activity = to
+        self.told.append(to)
+
+    def _heed(self) -> None:
+        trouble = self.script.popleft() if self.script else None
+        if trouble is not None:
+            raise trouble

@@ -18,6 +18,7 @@ from accountsync.domain.decide import Decision, Wishes
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Hold, Signal, Source, Transition
+from accountsync.domain.ledger import Handler
 from accountsync.domain.plan import ActionKind, RepairKind
 from accountsync.domain.policy import Mode, Policy
 from accountsync.errors import BeliefUnobserved, ExchangeUnobserved, Reason
@@ -406,11 +407,12 @@ def actions(scraped: Scraped) -> dict[tuple[str, str], float]:
 
 
 def test_what_a_bot_put_right_is_counted_by_its_kind(scraped: Scraped) -> None:
-    assert scraped.of("accountsync_repairs_applied_total", "type") == dict.fromkeys(RepairKind, 0)
+    none = dict.fromkeys((*RepairKind, *Handler, "syntheticExit"), 0)
+    assert scraped.of("accountsync_repairs_applied_total", "type") == none
     scraped.series.repaired([RepairKind.POSITION, RepairKind.MISSING_ORDER])
     scraped.series.repaired([RepairKind.POSITION])
     assert scraped.of("accountsync_repairs_applied_total", "type") == {
-        **dict.fromkeys(RepairKind, 0),
+        **none,
         RepairKind.POSITION: 2,
         RepairKind.MISSING_ORDER: 1,
     }

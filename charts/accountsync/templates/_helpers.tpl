@@ -96,6 +96,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   resourceNames: {{ toJson . }}
   {{- end }}
   verbs: [get{{ if include "accountsync.watchConfigMaps" . }}, watch{{ end }}]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create, patch]
 {{- end -}}
 
 {{/* The operator's rights over accounts. */}}

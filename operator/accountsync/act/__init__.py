@@ -8,11 +8,13 @@ Invariants:
 2. It leaves once: whatever the answer, nothing is sent a second time. What is not known is asked for, once the exchange
    would refuse a copy that is still on its way.
 3. It leaves only from the owner of the account, in the time for which that is certain, while the Action hold stands.
-4. A plan is followed only as long as the newest judgement still wants all of it.
+4. A plan is followed only as long as the newest judgement still wants all of it; of a full reset, each action as long
+   as what it is about is still there.
 5. What can't be stored is not done; what can't be asked stays unknown.
 """
 
 from accountsync.act.desk import Desk, Remediation, Told, concerned
+from accountsync.act.resetting import stands
 from accountsync.act.step import act, recall
 
-__all__ = ["Desk", "Remediation", "Told", "act", "concerned", "recall"]
+__all__ = ["Desk", "Remediation", "Told", "act", "concerned", "recall", "stands"]

@@ -12,13 +12,16 @@ from accountsync.domain.intents import Intent, IntentState
 from accountsync.domain.past import HOUR_MS, past
 from accountsync.domain.plan import Action, Phase, Plan, Proposal, plan_name
 from accountsync.domain.policy import Mode, Policy
+from accountsync.domain.reset import reset_name
 from accountsync.domain.sharing import ALONE, Sharing
+from accountsync.domain.standing import NO_RESET, Asked
 from accountsync.errors import PlanChanged, PlansError, PlansUnavailable
 
 REPAIR_AGAIN_MS = 60_000
 """After a repair of the same; twice as long after each further one of the hour."""
 DAY_MS = 24 * HOUR_MS
 NAMES_TRIED = 5
+LATE = "the exchange would carry out a request that comes late"
 REMOVED = "somebody removed it while nobody knew what became of it"
 """Why a plan that is stored again needs a person for what is left of it."""
 
@@ -57,11 +60,16 @@ async def act(
     *,
     held_for: float | None = None,
     sharing: Sharing = ALONE,
+    reset: Asked = NO_RESET,
 ) -> Remediation:
-    """The next step after `cycle`. `held_for`: seconds since the bot can see the Action hold; None: it can't."""
+    """The next step after `cycle`.
+
+    `held_for`: seconds since the bot can see the Action hold; None: it can't. `reset`: the full reset that a person
+    asks for.
+    """
     if not before.course.known:
         return before
-    work = Work(before, cycle, policy, desk, held_for, sharing)
+    work = Work(before, cycle, policy, desk, held_for, sharing, reset)
     try:
         await _step(work)
     except PlanChanged:
@@ -87,7 +95,11 @@ async def _step(work: Work) -> None:
 
 
 async def _begin(work: Work) -> None:
-    """Make a plan of what is due."""
+    """Make a plan of what is due; a full reset comes first."""
+    whole = work.reset_due() if work.resets else None
+    if whole is not None and whole.actions:
+        await _begin_reset(work, whole)
+        return
     proposal = work.proposal
     if proposal is None:
         return
@@ -111,6 +123,27 @@ async def _begin(work: Work) -> None:
         await _wait(work, plan)
 
 
+async def _begin_reset(work: Work, due: Proposal) -> None:
+    """The one plan of a full reset: it waits for a person."""
+    desk, now = work.desk, work.desk.clock.now_ms()
+    plan = await desk.plans.create(
+        Plan(
+            reset_name(desk.account, desk.uid, work.reset.id),
+            due.actions,
+            created=now,
+            expires=now + int(work.policy.remedies.expires_after * 1000),
+            approval="; ".join([due.approval, *([] if desk.expires_requests else [LATE])]),
+            intents=tuple(Intent() for _ in due.actions),
+        )
+    )
+    if not plan.open:
+        raise PlanChanged(f"plan {plan.name} was made and ended meanwhile")  # by who took over: read anew
+    work.take(plan)
+    work.now = replace(work.now, made=plan)
+    await work.write(replace(plan, message="waits for a person"))
+    work.wait(0.0)  # whoever asked for it waits for the word that it is planned
+
+
 def _due(work: Work, proposal: Proposal) -> Proposal:
     """What of `proposal` to begin with: a repair goes alone and first, so that it waits for nobody's approval."""
     repairs = tuple(action for action in proposal.actions if not action.trades)
@@ -125,7 +158,7 @@ async def _created(work: Work, due: Proposal) -> Plan | None:
     desk, remedies = work.desk, work.policy.remedies
     now = desk.clock.now_ms()
     trades = any(action.trades for action in due.actions)
-    late = "the exchange would carry out a request that comes late" if trades and not desk.expires_requests else ""
+    late = LATE if trades and not desk.expires_requests else ""
     ordinal = max((plan.created for plan in work.now.kept), default=now // DAY_MS)
     for bump in range(NAMES_TRIED):
         plan = await desk.plans.create(
@@ -183,7 +216,9 @@ async def _wait(work: Work, plan: Plan) -> None:
 
 
 def _over(work: Work, plan: Plan) -> str:
-    """Why nothing will come of a plan."""
+    """Why nothing will come of a plan of which nothing was sent."""
+    if work.resets and not plan.reset:
+        return "a person asked for a full reset instead"
     if work.desk.clock.now_ms() >= plan.expires:
         return "it could not be begun in time" if plan.may_run else "nobody approved it in time"
     if work.policy.mode is Mode.OBSERVE or (plan.trades and work.policy.mode is not Mode.ENFORCE):

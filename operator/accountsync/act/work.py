@@ -8,11 +8,14 @@ from dataclasses import replace
 from accountsync.act.desk import Desk, Remediation, Told
 from accountsync.cycle import Cycle
 from accountsync.domain.account import AccountSnapshot, Order
+from accountsync.domain.holds import Source
 from accountsync.domain.intents import Intent, IntentState, turned
-from accountsync.domain.plan import Phase, Plan, Proposal
-from accountsync.domain.policy import Policy
+from accountsync.domain.plan import Action, Phase, Plan, Proposal
+from accountsync.domain.policy import Mode, Policy
 from accountsync.domain.propose import propose, still_wanted
+from accountsync.domain.reset import Sight, due
 from accountsync.domain.sharing import Sharing
+from accountsync.domain.standing import NO_RESET, Asked, lost
 
 KEPT, KEPT_MS, KEPT_EXCESS_MS = 20, 24 * 3_600_000, 2 * 3_600_000
 """How many plans that ended are kept, for a day; more of them for two hours."""
@@ -22,8 +25,17 @@ CUT = "…"
 DETAIL = "own: "
 
 
+def seen(cycle: Cycle) -> AccountSnapshot | None:
+    """The account as `cycle` read it, whatever is known of the belief; None: it was not read, or not whole."""
+    state = cycle.state
+    whole = state.snapshot is not None and state.snapshot.timestamp == state.timestamp
+    return state.snapshot if cycle.accepted and whole else None
+
+
 class Work:
     """A step. `now`: what is remembered after it. `proposal` and `snapshot`: of a complete cycle; None: it was none.
+
+    Under a full reset they are of whatever was read whole, and of what its plan has left.
 
     `seen`: the account as this cycle read it, whatever is known of the belief; None: it was not read, or not whole.
     `held_for`: seconds since the bot can see the Action hold; None: it can't.
@@ -37,18 +49,23 @@ class Work:
         desk: Desk,
         held_for: float | None,
         sharing: Sharing,
+        reset: Asked = NO_RESET,
     ) -> None:
+        self.reset = reset
+        self.sharing = sharing
         self.now = replace(before, blocked="")
         self.held_for = held_for
         self.cycle = cycle
         self.policy = policy
         self.desk = desk
         state = cycle.state
-        whole = state.snapshot is not None and state.snapshot.timestamp == state.timestamp
-        self.seen: AccountSnapshot | None = state.snapshot if cycle.accepted and whole else None
+        self.seen = seen(cycle)
         self.snapshot: AccountSnapshot | None = self.seen if cycle.complete else None
         self.proposal: Proposal | None = None
-        if self.snapshot is not None and state.believed is not None:
+        if before.plan is not None and before.plan.reset:
+            self.snapshot = self.seen
+            self.proposal = self.reset_due(before.plan)
+        elif self.snapshot is not None and state.believed is not None:
             self.proposal = propose(
                 state.tracks,
                 self.snapshot,
@@ -62,12 +79,35 @@ class Work:
                 sharing=sharing,
             )
 
+    @property
+    def held(self) -> bool:
+        """Whether the hold of a person stands."""
+        return Source.USER in self.cycle.state.holds
+
+    @property
+    def resets(self) -> bool:
+        """Whether a full reset is asked for that has no plan yet, and may have one."""
+        remedies, mode = self.policy.remedies, self.policy.mode
+        may = self.held and mode is Mode.ENFORCE and not remedies.dry_run
+        known = self.reset.acted or any(plan.reset == self.reset.id for plan in self.now.kept)
+        return bool(self.reset.id) and may and not known
+
+    def reset_due(self, plan: Plan | None = None) -> Proposal | None:
+        """What the reset cancels and closes; of a `plan` of it, what was not begun. None: the account is not known."""
+        if self.seen is None:
+            return None
+        sight = Sight(self.seen, self.cycle.state.believed, self.policy, self.sharing)
+        asked, only = (self.reset.id, None) if plan is None else (plan.reset, unbegun(plan).keys())
+        return due(asked, sight, self.now.past, now_ms=self.desk.clock.now_ms(), only=only)
+
     def lost(self, plan: Plan) -> str:
         """Why what is left of a plan is no longer what would be done now; empty where that is not known either.
 
         What only follows a Flatten of the plan is judged when its turn comes.
         """
         proposal = self.proposal
+        if plan.reset:
+            return lost(plan, self.reset, proposal, unbegun(plan), held=self.held)
         left = [
             action
             for action, intent in zip(plan.actions, plan.intents, strict=True)
@@ -165,6 +205,12 @@ class Work:
 def reasons(approval: str) -> list[str]:
     """What a person is asked to approve for, without what may read differently in each cycle."""
     return [why.partition(DETAIL)[0] for why in approval.split("; ") if why]
+
+
+def unbegun(plan: Plan) -> dict[str, Action]:
+    """The actions that were not begun, by their keys."""
+    rows = zip(plan.actions, plan.intents, strict=True)
+    return {action.key: action for action, intent in rows if intent.state is IntentState.PLANNED}
 
 
 def with_intent(plan: Plan, index: int, intent: Intent) -> Plan:

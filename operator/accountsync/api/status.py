@@ -206,6 +206,9 @@ class StoppedBot(StatusPart):
     before: Annotated[str, Clipped(REASON_CAP)]
     """What the bot did before it was stopped, in its own word: a resume has it do that again."""
 
+    level: Annotated[str, OneOf(PauseLevel)] | None = None
+    """How far it was asked to stop. A bot that is stopped further than that was stopped by a person, and stays so."""
+
 
 class Findings(StatusPart):
     """All differences in numbers, and the worst of them in full."""

@@ -20,7 +20,17 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from accountsync.errors import ConfigurationError, Reason
-from accountsync.origin import DEFAULT_PORTS, LABEL, MAX_PORT, NAME, AllowList, InvalidOriginError, Origin, parse_origin
+from accountsync.origin import (
+    DATABASE_PORTS,
+    DEFAULT_PORTS,
+    LABEL,
+    MAX_PORT,
+    NAME,
+    AllowList,
+    InvalidOriginError,
+    Origin,
+    parse_origin,
+)
 
 ALLOW_LIST: Final = "the operator's allow-list of bot origins"
 
@@ -41,7 +51,7 @@ class AddressPolicy:
         if re.fullmatch(NAME, cluster_domain) is None:
             raise ValueError(f"the cluster domain {cluster_domain!r} is no DNS name; use svc or svc.cluster.local")
         self._cluster_domain = cluster_domain
-        self._allowed = AllowList(allowed, ALLOW_LIST)
+        self._allowed = AllowList(allowed, ALLOW_LIST, databases=True)
 
     def service(
         self,
@@ -94,11 +104,31 @@ class AddressPolicy:
         scheme, _, rest = url.partition("://")
         return f"{scheme}://{rest.partition('/')[0]}{path}"
 
-    def permits(self, host: str, port: int, address: str) -> bool:
+    def database(self, host: str, port: int, *, namespace: str, field: str) -> tuple[bool, str]:
+        """Whether the database at `host` and `port` may do without verified TLS, and the name to look it up by.
+
+        Raises ConfigurationError where it may not be spoken to at all: it is neither a Service of `namespace`, the
+        account's own, nor on the allow-list (as ``postgres+tls://host`` or, without TLS, ``postgres://host``).
+        """
+        plain, verified = (Origin(scheme, host, port) in self._allowed for scheme in ("postgres", "postgres+tls"))
+        ends = {"", ".svc", ".svc.cluster.local", f".{self._cluster_domain}"}
+        service = any(re.fullmatch(rf"{LABEL}{re.escape(f'.{namespace}{end}')}", host) for end in ends)
+        if not (plain or verified or service):
+            raise _not_allowed(
+                f"{field}: its host is not on {ALLOW_LIST} and no Service of the account's own namespace, as"
+                f" <service>.{namespace}.svc; ask who runs the operator to allow it as postgres+tls://<host>:<port>"
+            )
+        if _standing(host) is _Standing.NEVER:
+            raise _not_allowed(f"{field}: a link-local, metadata or other special address; no allow-list allows it")
+        short = service and host.count(".") == 1  # <service>.<namespace>, which outside the cluster may be anything
+        return plain, f"{host}.{self._cluster_domain}" if short and not (plain or verified) else host
+
+    def permits(self, host: str, port: int, address: str, *, database: bool = False) -> bool:
         """Whether a connection for `host` and `port` may go to the IP `address` that the name stands for."""
         standing = _standing(address)
         if standing is _Standing.LOOPBACK:
-            return any(Origin(scheme, host, port) in self._allowed for scheme in DEFAULT_PORTS)
+            schemes = DATABASE_PORTS if database else DEFAULT_PORTS
+            return any(Origin(scheme, host, port) in self._allowed for scheme in schemes)
         return standing is _Standing.ORDINARY
 
 

@@ -35,13 +35,13 @@ SECRET_FIELD: Final = "spec.bot.state.http.secretRef"  # noqa: S105 - a field's 
 _CHUNK: Final = 64 * 1024
 _OK: Final = 200
 _JSON: Final = {"Content-Type": "application/json"}
-_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "accountsync"}
+HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "accountsync"}
 
 
 def open_session(policy: AddressPolicy, resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
     """The session that all bots share; close it when the operator ends. It keeps no cookies, which would mix them."""
     connector = guarded_connector(policy, resolver)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=_HEADERS)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=HEADERS)
 
 
 def authorization(secret: Secret, *, name: str) -> dict[str, str]:
@@ -115,22 +115,22 @@ class HttpState:
         asking = self._session.post(url, data=body(), headers=headers, timeout=self._timeout, allow_redirects=False)
         try:
             async with asking as response:
-                return response.status, await _bounded(response) if response.status == _OK else b""
+                return response.status, await bounded(response) if response.status == _OK else b""
         except (OSError, ValueError, aiohttp.ClientError) as error:
             failure = self._failure(error)
             raise (OutcomeUnknown if began else NotSent)(failure.message, failure.reason) from None
 
     async def _headers(self) -> dict[str, str]:
         if self._secret is None:
-            return dict(_HEADERS)
-        return _HEADERS | authorization(await self._secret(), name=self._secret_name)
+            return dict(HEADERS)
+        return HEADERS | authorization(await self._secret(), name=self._secret_name)
 
     async def _get(self, headers: Mapping[str, str]) -> bytes | None:
         asking = self._session.get(self.url, headers=headers, timeout=self._timeout, allow_redirects=False)
         async with asking as response:
             if response.status != _OK:
                 raise BeliefUnobserved(Reason.BOT_REFUSED, f"{self.source}: {self.refusal(response.status)}")
-            return await _bounded(response)
+            return await bounded(response)
 
     def refusal(self, status: int) -> str:
         """What a person may do about an answer with `status`."""
@@ -147,25 +147,29 @@ class HttpState:
                 return f"answered with status {status}, expected {_OK}: see the bot's own log"
 
     def _failure(self, error: Exception) -> AccountSyncError:
-        inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-        if isinstance(inner, ForbiddenAddressError):
-            return ConfigurationError(
-                Reason.BOT_ADDRESS_NOT_ALLOWED,
-                f"{self.source}: its name stands for a loopback, link-local, metadata or other special address, where"
-                " no bot is asked",
-            )
-        if isinstance(error, aiohttp.InvalidURL):
-            return ConfigurationError(Reason.BOT_ADDRESS_NOT_ALLOWED, f"{self.source}: its address is no valid URL")
-        if isinstance(error, TimeoutError):
-            return BeliefUnobserved(
-                Reason.BOT_TIMEOUT,
-                f"{self.source}: gave no whole answer in {self._timeout.total:g} s: does the bot hang?",
-            )
-        return BeliefUnobserved(Reason.BOT_UNREACHABLE, f"{self.source}: {_trouble(error)}")
+        return failure(error, source=self.source, timeout=self._timeout)
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body of `response`; None where it is too large."""
+def failure(error: Exception, *, source: str, timeout: aiohttp.ClientTimeout) -> AccountSyncError:
+    """What a request's `error` means for a belief. `source`: who was asked, for people."""
+    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(inner, ForbiddenAddressError):
+        return ConfigurationError(
+            Reason.BOT_ADDRESS_NOT_ALLOWED,
+            f"{source}: its name stands for a loopback, link-local, metadata or other special address, where"
+            " no bot is asked",
+        )
+    if isinstance(error, aiohttp.InvalidURL):
+        return ConfigurationError(Reason.BOT_ADDRESS_NOT_ALLOWED, f"{source}: its address is no valid URL")
+    if isinstance(error, TimeoutError):
+        return BeliefUnobserved(
+            Reason.BOT_TIMEOUT, f"{source}: gave no whole answer in {timeout.total:g} s: does the bot hang?"
+        )
+    return BeliefUnobserved(Reason.BOT_UNREACHABLE, f"{source}: {_trouble(error)}")
+
+
+async def bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body of `response`; None where it is over MAX_STATE_BYTES."""
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK):
         body += chunk

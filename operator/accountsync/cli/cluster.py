@@ -102,6 +102,14 @@ class Cluster:
         query = {"fieldManager": self._manager}
         return await self._call("patch", namespace, "PATCH", _path(namespace, name), query, change, MERGE)
 
+    async def annotate(self, namespace: str, name: str, version: str, notes: Mapping[str, str]) -> Body:
+        """Annotate a TradingAccount as it was at `version`, and return what it became; 409: it is another by now."""
+        query, change = (
+            {"fieldManager": self._manager},
+            {"metadata": {"resourceVersion": version, "annotations": notes}},
+        )
+        return await self._call("patch", namespace, "PATCH", _path(namespace, name), query, change, MERGE, tries=1)
+
     async def _listed(self, namespace: str, plural: str, selection: Mapping[str, str]) -> Bodies:
         found: Bodies = []
         query = {"limit": str(PAGE), **selection}

@@ -21,7 +21,8 @@ import structlog
 @click.option(
     "--allow-bot-url",
     multiple=True,
-    help="An origin that a bot's url may have, besides Services of its namespace.  [env: ACCOUNTSYNC_ALLOWED_BOT_URLS]",
+    help="An origin that a bot's url may have, besides Services of its namespace; of a database postgres+tls://host:port."
+    "  [env: ACCOUNTSYNC_ALLOWED_BOT_URLS]",
 )
 @click.option(
     "--watch-secrets/--no-watch-secrets",

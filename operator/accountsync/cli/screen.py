@@ -62,7 +62,9 @@ def screen(account: Account, now: datetime) -> str:
     lines += _rows("findings", finding_lines(account, now) if found and found.total else ["none"])
     lines += [_row("snapshot", _snapshot(account, now))]
     belief = _condition(account, "BotReachable")
-    lines += [_row("belief", f"{printable(belief.reason)}: {printable(belief.message)}" if belief else "not read yet")]
+    lines += [_row("belief", _told(belief) if belief else "not read yet")]
+    ledger = _condition(account, "LedgerReconciled")
+    lines += [_row("ledger", _told(ledger))] if ledger else []
     written = status.last_report_time
     lines += [_row("operator", f"wrote this {age(written, now)} ago" if written else "has not written yet")]
     lines += resume_lines(account)
@@ -72,7 +74,7 @@ def screen(account: Account, now: datetime) -> str:
 def document(account: Account, now: datetime) -> dict[str, Any]:
     """The same for programs. Ages are in seconds."""
     status = account.status
-    belief = _condition(account, "BotReachable")
+    belief, ledger = _condition(account, "BotReachable"), _condition(account, "LedgerReconciled")
     taken = status.snapshot.timestamp if status.snapshot else None
     whole = status.dump()
     return {
@@ -86,6 +88,7 @@ def document(account: Account, now: datetime) -> dict[str, Any]:
         "snapshot": whole.get("snapshot"),
         "snapshotAge": (now - taken).total_seconds() if taken else None,
         "belief": belief.dump() if belief else None,
+        **({"ledger": ledger.dump()} if ledger else {}),
         "lastReportTime": whole.get("lastReportTime"),
         **({"unreadable": account.unreadable} if account.unreadable else {}),
     }
@@ -122,6 +125,10 @@ def _snapshot(account: Account, now: datetime) -> str:
 
 def _condition(account: Account, kind: str) -> Condition | None:
     return next((each for each in account.status.conditions if each.type == kind), None)
+
+
+def _told(condition: Condition) -> str:
+    return f"{printable(condition.reason)}: {printable(condition.message)}"
 
 
 def _row(head: str, text: str) -> str:

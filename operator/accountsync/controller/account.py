@@ -19,8 +19,11 @@ from accountsync.api import v1alpha1 as api
 from accountsync.api.caps import token
 from accountsync.controller import status as written
 from accountsync.controller.conditions import Failing, Outlook, conditions
+from accountsync.controller.heartbeats import Pulse
 from accountsync.controller.kube import CONFLICT, FORBIDDEN, NOT_FOUND, KubeError
+from accountsync.controller.ledger_keeper import LedgerKeeper
 from accountsync.controller.ownership import Owner
+from accountsync.controller.pausing import Pausing
 from accountsync.controller.policy import policy_of, watchdog_of
 from accountsync.controller.remedying import Remedying
 from accountsync.controller.rights import STATUS
@@ -32,16 +35,20 @@ from accountsync.cycle import Cycle, State, idle, run
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.decide import Decision, Wishes
 from accountsync.domain.finding import Finding
-from accountsync.domain.holds import Source
+from accountsync.domain.held import Held
+from accountsync.domain.holds import Holds, Source
 from accountsync.domain.policy import Policy
+from accountsync.domain.stopping import wanted
 from accountsync.errors import ConfigurationError, Reason
 from accountsync.exchange.tested import untested
 from accountsync.observe import Failure
+from accountsync.report.ledger_series import LedgerSeries
 from accountsync.report.lines import details
 from accountsync.report.lines import summary as discrepancies
 from accountsync.report.metrics import AccountSeries
 
 REQUESTED_AT = f"{api.GROUP}/requestedAt"
+RESET_ASKED = f"{api.GROUP}/reset"
 HOUSEKEEPING = 60.0
 MINIMUM_SPACING = 1.0
 WRITE_TRIES = 3
@@ -90,6 +97,8 @@ class AccountLoop:
         self._restored = False
         self._unwritten = False
         self._remedying = Remedying(tools, owner, self.namespace, self.name, self.uid)
+        self._pausing = Pausing(tools.events, self.namespace, self.name)
+        self._keeper = LedgerKeeper(tools, owner, self.namespace, self.name)
         self._handled_resume = ""
         self._started = float("-inf")
         self._exchange_failing: Failing | None = None
@@ -107,6 +116,13 @@ class AccountLoop:
         self._believed: int | None = None
         """Unix ms of the as-of time of the last belief that counted."""
         self._told_unwritable = False
+        self._held: Held | None = None
+        """Since when the bot can see that it is held."""
+        self._pulse = Pulse(self.namespace, self.name, self.uid, owner)
+        self._beats = False
+        """Whether it runs, so that its gate is told."""
+        self._reports = 0
+        """How many reports came to their end, written or not."""
 
     # --- what wakes it -----------------------------------------------------------------------------------------------
 
@@ -116,6 +132,7 @@ class AccountLoop:
             return
         before, self.body = self.body, body
         self.owner.see(body)
+        self._tell_gate()
         if self.owner.lost:
             self.end()
         if _asked(before) != _asked(body):
@@ -185,8 +202,11 @@ class AccountLoop:
         series = self._tools.metrics.open(self.uid, self.namespace, self.name)
         await self._guarded(series, self._begin(series))
         due = self._tools.clock.monotonic() if self._fresh else self._first_due()
+        self._beats = True
         try:
             while True:
+                self._pulse.due = due
+                self._tell_gate()
                 await self._sleep_until(due, series)
                 triggers, self._triggers = self._triggers, set()
                 async with self._tools.slots:
@@ -196,6 +216,7 @@ class AccountLoop:
                         await self._guarded(series, self._tell_rights(series))
                         continue
                     self._started = began
+                    self._pulse.due = min(due, began)
                     await self._guarded(series, self._turn(series, triggers))
                 due = self._next_due()
         except Gone:
@@ -204,10 +225,20 @@ class AccountLoop:
         except HandedOver:
             self._log.info("handed over", owner=self.owner.seen)
         finally:
+            self._beats = False
+            self._tell_gate()
             self._tools.metrics.forget(self.uid)
             self._tools.sides.forget(self.uid)
             if self._tools.evidence is not None:
                 self._tools.evidence.forget(f"{self.namespace}/{self.name}")
+
+    def _tell_gate(self) -> None:
+        """Let the heartbeat go on, begin or end, as the spec says and while it runs."""
+        heartbeats = self._tools.heartbeats
+        if heartbeats is None:
+            return
+        self._pulse.fail_closed_after = _fail_closed_after(self.body) if self._beats else None
+        heartbeats.follow(self._pulse)
 
     async def _begin(self, series: AccountSeries) -> None:
         """Let the series show what stood before a restart, so that no alert resolves before the first cycle."""
@@ -268,12 +299,14 @@ class AccountLoop:
             return HOUSEKEEPING
 
     async def _guarded(self, series: AccountSeries, turn: Coroutine[Any, Any, None]) -> None:
+        reports = self._reports
         try:
             await turn
         except (Gone, HandedOver, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug in one cycle must not end the loop
             series.errors[Reason.INTERNAL.label] += 1
+            self._pulse.reported = self._pulse.reported and self._reports > reports
             self._log.error("cycle failed", error=type(error).__name__, place=place_of(error))
 
     async def _turn(self, series: AccountSeries, triggers: set[Trigger]) -> None:
@@ -290,17 +323,21 @@ class AccountLoop:
         if account is None or series.suspended:
             followed = self._follow(self._idle(policy, wishes), series, wishes)
             await self._report(followed, base, series, handled=True)
+            await self._pause(account, policy, wishes, base, series)
             return
         if self._state.created or Trigger.PEOPLE in triggers:
             created = self._state.created
             followed = self._follow(self._idle(policy, wishes), series, wishes)
             if created or followed.decision.transitions or followed.decision.refusal:
                 await self._report(followed, self._now(base, policy, account.spec), series, handled=False)
+                await self._pause(account, policy, wishes, base, series)
             wishes = replace(wishes, resume="")
         started = time.perf_counter()
         exchange, bot = await tools.sides.of(account)
         policy = await self._remedying.recall(account, policy, (exchange, bot), self._state.holds)
         sharing = tools.shares.of(self.uid)
+        self._pulse.begun += 1
+        number = self._pulse.begun
         cycle = await run(
             self._state,
             policy,
@@ -311,15 +348,22 @@ class AccountLoop:
             since=self._aged_from,
             sharing=sharing,
             course=self._remedying.course,
+            held=self._held,
         )
         tools.shares.believe(self.uid, cycle.state.believed, policy.belief_stale_after_ms)
         self._follow(cycle, series, wishes)
         tools.metrics.cycle_duration.observe(time.perf_counter() - started)
         self._learn(cycle, account, series)
+        self._remedying.judge_reset(_annotation(self._judged, RESET_ASKED), cycle, policy, sharing)
         now = self._now(replace(base, observed=True), policy, account.spec)
         await self._report(cycle, now, series, handled=True)
+        self._judged_for_gate(cycle, number)
+        await self._pause(account, policy, wishes, replace(base, observed=True), series)
         if not self._unwritten and _generation(self.body) == _generation(self._judged):  # nobody changed their mind
             await self._remedying.act(cycle, policy, sharing, series, self.body)
+            if account.spec.bot.state.postgres is not None and (ledger := tools.sides.ledger(bot)) is not None:
+                sides = exchange, ledger
+                await self._keeper.reconcile(cycle, account, policy, sharing, sides, series, lambda: self.body)
         if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
             tools.sides.forget_bot_secret(account)
         if cycle.accepted:
@@ -327,6 +371,40 @@ class AccountLoop:
         rejected = cycle.exchange is not None and cycle.exchange.reason is Reason.CREDENTIALS_REJECTED
         if rejected and await tools.sides.rotated(account):
             self.wake(Trigger.SECRET)
+
+    def _judged_for_gate(self, cycle: Cycle, number: int) -> None:
+        """Tell the gate of the cycle of this `number` if it judged everything, now that its holds can be seen."""
+        if not cycle.whole or self._unwritten:
+            return
+        self._pulse.judged = number
+        if self._tools.heartbeats is not None:
+            self._tools.heartbeats.hasten(self._pulse)
+
+    async def _pause(
+        self, account: api.TradingAccount | None, policy: Policy, wishes: Wishes, base: Outlook, series: AccountSeries
+    ) -> None:
+        """After a report: have a bot that is stopped by calls obey it."""
+        if account is None or self._unwritten:
+            return
+        if account.spec.bot.state.freqtrade is None:
+            self._pausing.disobeyed = None  # of another bot than now
+            return
+        heard = replace(wishes, resume="")
+
+        async def write() -> bool:
+            followed = self._follow(self._idle(policy, heard), series, heard)
+            outlook = base if series.suspended else self._now(base, policy, account.spec)
+            await self._report(followed, outlook, series, handled=False)
+            return not self._unwritten
+
+        pauser = self._tools.sides.pauser(account)
+        await self._pausing.obey(pauser, self._holds, self._pause_level(), write, series, lambda: self.body)
+
+    def _holds(self) -> Holds:
+        """The holds, as long as they are ours to enforce."""
+        if self.owner.lost:
+            raise HandedOver
+        return self._state.holds
 
     async def _tell_rights(self, series: AccountSeries) -> None:
         """Write what the operator may not do, without reading anything."""
@@ -355,10 +433,14 @@ class AccountLoop:
         spec = account.spec
         series.stale_after = spec.stale_after.seconds
         series.belief_stale_after = spec.bot.stale_after.seconds
-        series.patience = spec.patience
+        series.patience = self._pulse.patience = spec.patience
         series.mismatch_limit = spec.alerts.mismatch_notional if spec.alerts else None
         watchdog = watchdog_of(spec)
         series.watchdog_limit = watchdog.limit if watchdog else None
+        if spec.bot.state.postgres is None:
+            series.ledger = None
+        elif series.ledger is None:
+            series.ledger = LedgerSeries()
 
     def _base(self, account: api.TradingAccount | None, invalid: Failure | None) -> Outlook:
         """What is known without reading anything."""
@@ -370,7 +452,15 @@ class AccountLoop:
             untested=account.spec.exchange.id if account and untested(account.spec.exchange.id) else "",
             missing=self._tools.rights.missing(self.namespace),
             only_late=self._tools.rights.only_late(self.namespace),
+            ledger=self._ledger_verdict(account),
         )
+
+    def _ledger_verdict(self, account: api.TradingAccount | None) -> tuple[str, str, str] | None:
+        """How the last run over its ledger ended; before the first of this process, what its status says."""
+        if account is not None and account.spec.bot.state.postgres is None:
+            return None
+        told = (row for row in self._status.conditions if row.type == "LedgerReconciled")
+        return self._keeper.verdict or next(((row.status, row.reason, row.message) for row in told), None)
 
     def _learn(self, cycle: Cycle, account: api.TradingAccount, series: AccountSeries) -> None:
         """What `cycle` says of both sides, for conditions, metrics, evidence and the log."""
@@ -384,7 +474,7 @@ class AccountLoop:
         self._bot_failing = _failing(self._bot_failing, cycle.bot)
         if cycle.whole or (cycle.complete and self._whole_at is None):
             self._whole_at = tools.clock.monotonic()
-        series.record(cycle, tools.clock.monotonic())
+        series.record(cycle, tools.clock.monotonic(), tools.clock.now_ms())
         if cycle.believed_at is not None:
             as_of = tools.clock.now_ms() - round((tools.clock.monotonic() - cycle.believed_at) * 1000)
             self._believed = max(as_of, self._believed or as_of)
@@ -402,6 +492,8 @@ class AccountLoop:
             self._summed_at = now
         for finding in cycle.outcome.resolved:
             self._log.info("Discrepancy resolved", rule=finding.rule.value, symbol=finding.symbol, id=finding.id)
+        for offence in cycle.offences:
+            self._log.warning("PauseNotHonoured", what=offence.message, symbol=offence.symbol, id=offence.ref)
 
     def _follow(self, cycle: Cycle, series: AccountSeries, wishes: Wishes) -> Cycle:
         """Make what `cycle` decided our own."""
@@ -421,7 +513,10 @@ class AccountLoop:
             self._status = api.parse_status(self.body)
             clock = self._tools.clock
             self._state = written.restore(self._status, clock.monotonic(), clock.now_ms())
+            self._held = written.held(self._status)
             self._handled_resume = self._status.last_handled_resume or ""
+            self._remedying.restore(self._status)
+            self._pausing.restore(self._status)
             if self._status.observed_generation is not None:
                 self._written = written.significant(self._status.dump())
             self._aged_from = self._tools.clock.monotonic() - self._unsynced_for()
@@ -476,6 +571,7 @@ class AccountLoop:
             drift=summary(drift),
             unprotected=self._remedying.unprotected,
             blocked=self._remedying.blocked,
+            reset=self._remedying.reset,
             excess=self._excess,
             skew_ms=self._state.snapshot.skew_ms if self._state.snapshot else 0,
         )
@@ -518,6 +614,7 @@ class AccountLoop:
             now = self._tools.clock.monotonic()
             self._unwritten = False
             if weighty == self._written and now - self._written_at < self._heartbeat():
+                self._pulse.reported = True
                 break
             try:
                 applied = await self._tools.kube.apply_status(
@@ -530,6 +627,7 @@ class AccountLoop:
                 if error.status == FORBIDDEN:
                     self._tools.rights.refused("patch", STATUS, self.namespace)
                 if error.status != CONFLICT:
+                    self._pulse.reported = False
                     self._log.warning("status not written", status=error.status)
                     await asyncio.sleep(0.5)
                     continue
@@ -540,18 +638,30 @@ class AccountLoop:
                 continue
             self._tools.metrics.status_writes.labels("ok").inc()
             self._tools.rights.granted("patch", STATUS, self.namespace)
-            self._told_unwritable = False
+            self._told_unwritable, self._pulse.reported = False, True
             self._written, self._written_at, self._status = weighty, now, status
             self.body = applied
             self.owner.written()
             break
         else:
-            self._unwritten = True
+            self._unwritten, self._pulse.reported = True, False
             await self._tell_unwritable()
+        self._reports += 1
+        self._follow_holds()
         self._remedying.reported(self._state.holds, written=not self._unwritten)
         await tell_all(
             self._tools.events, self.body, cycle.outcome, told, self._state.holds, refusal, (before, self._status)
         )
+
+    def _follow_holds(self) -> None:
+        """After a report: since when the bot can see that it is held, and how far it is to stop."""
+        if not self._state.holds:
+            self._held = None
+        elif not self._unwritten:
+            now = self._tools.clock.now_ms()
+            before = self._held or Held(now)
+            halted = (before.halted or now) if self._status.pause_level == api.PauseLevel.HALT else None
+            self._held = replace(before, halted=halted)
 
     async def _tell_unwritable(self) -> None:
         """Tell in an Event, once, that the status may not be written: no condition can."""
@@ -589,7 +699,8 @@ class AccountLoop:
         now = written.moment(self._tools.clock.now_ms())
         generation = _generation(self._judged)
         held = {str(hold.source): hold.message for hold in state.holds.values()}
-        outlook = replace(outlook, holds=held, withheld=self._withheld)
+        outlook = replace(outlook, holds=held, withheld=self._withheld, disobeyed=self._pausing.disobeyed)
+        outlook = replace(outlook, not_honoured=state.honour.last)
         requested = _annotation(self._judged, REQUESTED_AT)
         return api.TradingAccountStatus(
             observed_generation=generation,
@@ -600,6 +711,7 @@ class AccountLoop:
             holds=tuple(written.holds(state)),
             acknowledged=tuple(written.acknowledged(state)),
             watchdog=written.watchdog(state),
+            stopped_bot=self._pausing.memory,
             sync=outlook.sync,
             last_report_time=now,
             last_handled_reconcile_at=requested if handled else self._status.last_handled_reconcile_at,
@@ -612,9 +724,11 @@ class AccountLoop:
         )
 
     def _pause_level(self) -> api.PauseLevel:
-        """As the spec says; one that is not valid in another place may still say it."""
+        """As the spec says, valid elsewhere or not; less, for some holds of a bot that is stopped by calls."""
         level = (self._judged.get("spec") or {}).get("pauseLevel")
-        return api.PauseLevel(level) if level in set(api.PauseLevel) else api.PauseLevel.REDUCE_ONLY
+        asked = api.PauseLevel(level) if level in set(api.PauseLevel) else api.PauseLevel.REDUCE_ONLY
+        source = (((self._judged.get("spec") or {}).get("bot") or {}).get("state") or {}).get("freqtrade")
+        return asked if source is None else wanted(self._state.holds, asked) or asked
 
     def _heartbeat(self) -> float:
         try:
@@ -623,12 +737,24 @@ class AccountLoop:
             return written.heartbeat_after(300)
 
 
+def _fail_closed_after(body: Mapping[str, Any]) -> float | None:
+    """Seconds without a heartbeat after which its gate closes; None: it has no gate. The API server checked it."""
+    gate = ((body.get("spec") or {}).get("bot") or {}).get("gate")
+    if not isinstance(gate, Mapping):
+        return None
+    try:
+        return api.Gate.model_validate(gate).fail_closed_after.seconds
+    except ValueError:
+        return api.Gate().fail_closed_after.seconds
+
+
 def _asked(body: Mapping[str, Any]) -> tuple[Any, ...]:
     """What people say through the object."""
     return (
         body["metadata"].get("generation"),
         _annotation(body, REQUESTED_AT),
         _annotation(body, RESUME),
+        _annotation(body, RESET_ASKED),
     )
 
 

@@ -3,8 +3,9 @@
 In:  an `Outlook`, what is known of an account now, and the conditions that stand. Out: the conditions to write.
 
 `Ready` says that the loop works; drift lives in `InSync`, because tools read Ready=False as in progress. Stalled,
-Reconciling, ClockSkewed, PermissionMissing and ExchangeUntested exist only while they are True. A single failure of a
-side that may pass by itself changes nothing yet: `Failing` says how often in a row it failed.
+Reconciling, ClockSkewed, PermissionMissing and those after it exist only while they are True, Reset only while a
+person asks for one. Reset and Reconciling never stand together, nor do the two on plans: so a status has room for all.
+A single failure of a side that may pass by itself changes nothing yet: `Failing` says how often in a row it failed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from accountsync.api.v1alpha1 import Condition, Sync
+from accountsync.domain.standing import CONDITION, Stage, Standing
 from accountsync.errors import CREDENTIAL_REASONS, Reason
 from accountsync.observe import Failure
 
@@ -25,6 +27,7 @@ PARTLY_JUDGED = (
     ),
 )
 WATCH_FORBIDDEN = "WatchForbidden"
+ORDER_PLACED = "OrderPlaced"
 LATE = "without it changes are noticed within a minute"
 TEXT_MATTERS = CREDENTIAL_REASONS | {
     Reason.STATE_MALFORMED,
@@ -32,6 +35,8 @@ TEXT_MATTERS = CREDENTIAL_REASONS | {
     Reason.SPEC_INVALID,
     "Forbidden",
     WATCH_FORBIDDEN,
+    ORDER_PLACED,
+    "Quarantined",
 }
 """Reasons under which another text is another mistake, so that it is written and told at once."""
 SPEC_REASONS = frozenset(
@@ -65,7 +70,10 @@ class Outlook:
     `untested`: its exchange, where that was never run. `missing`: what the operator may not do in its namespace, and
     `only_late`: all that does is to let it notice changes later.
     `withheld`: why the watchdog would stop the bot, but for the mode. `unprotected`: why approvals are not protected,
-    where they matter; `blocked`: why nothing is done about what was found although something is due.
+    where they matter; `blocked`: why nothing is done about what was found although something is due. `reset`: where the
+    full reset stands that a person asked for. `ledger`: status, reason and message of how the last run over its ledger
+    ended; None: it has none, or none ended yet. `disobeyed`: reason and message, where a bot that is stopped by calls
+    could not be told to stop, or to go on. `not_honoured`: the order that the bot placed last in spite of its hold.
     """
 
     observed: bool = False
@@ -87,6 +95,10 @@ class Outlook:
     withheld: str = ""
     unprotected: str = ""
     blocked: str = ""
+    not_honoured: str = ""
+    reset: Standing | None = None
+    ledger: tuple[str, str, str] | None = None
+    disobeyed: tuple[str, str] | None = None
 
     @property
     def reading(self) -> bool:
@@ -152,6 +164,8 @@ def _credentials_valid(outlook: Outlook) -> Verdict | None:
 
 
 def _bot_reachable(outlook: Outlook) -> Verdict | None:
+    if outlook.disobeyed is not None:
+        return "False", *outlook.disobeyed
     side = outlook.bot
     if side is not None:
         return ("False", side.failure.reason, side.failure.message) if side.counts else None
@@ -209,9 +223,28 @@ def _remediation_blocked(outlook: Outlook) -> Verdict | None:
     return "True", "Blocked", outlook.blocked
 
 
+def _pause_not_honoured(outlook: Outlook) -> Verdict | None:
+    if not outlook.not_honoured or not outlook.holds:
+        return None
+    return "True", ORDER_PLACED, outlook.not_honoured
+
+
+def _reset(outlook: Outlook) -> Verdict | None:
+    standing = outlook.reset
+    if standing is None or not outlook.reading:
+        return None
+    return str(standing.stage is Stage.CLEAN), standing.stage, standing.message
+
+
+def _ledger_reconciled(outlook: Outlook) -> Verdict | None:
+    return outlook.ledger
+
+
 def gist(condition: Condition) -> tuple[str, str, str]:
     """What of a condition is worth a write and an Event when it changes."""
     text = condition.message if condition.reason in TEXT_MATTERS and condition.type != "InSync" else ""
+    if condition.type == CONDITION:
+        text = condition.message.partition(": ")[0]  # which reset it speaks of
     return condition.status, condition.reason, text
 
 
@@ -229,6 +262,9 @@ TABLE: Sequence[tuple[str, bool, Callable[[Outlook], Verdict | None]]] = (
     ("ExchangeUntested", False, _exchange_untested),
     ("ApprovalsUnprotected", False, _approvals_unprotected),
     ("RemediationBlocked", False, _remediation_blocked),
+    ("PauseNotHonoured", False, _pause_not_honoured),
+    ("LedgerReconciled", False, _ledger_reconciled),
+    (CONDITION, False, _reset),
 )
 
 

@@ -331,6 +331,11 @@ class Kube:
             return await self._call(what, "PUT", _named(COORDINATION, "leases", namespace, name), {}, body)
         return await self._call(what, "POST", _listed(COORDINATION, "leases", namespace), {}, body)
 
+    async def patch_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge `body` into a Lease; 404 where there is none."""
+        what, path = f"patch Lease {namespace}/{name}", _named(COORDINATION, "leases", namespace, name)
+        return await self._call(what, "PATCH", path, {}, body, "application/merge-patch+json")
+
     async def delete_lease(self, namespace: str, name: str, version: str) -> None:
         """Delete a Lease if it is still of this version: else 409."""
         path = _named(COORDINATION, "leases", namespace, name)

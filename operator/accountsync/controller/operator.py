@@ -10,6 +10,7 @@ import structlog
 from accountsync.clock import SystemClock, elapsed
 from accountsync.controller.approvals import Approvals
 from accountsync.controller.events import Events
+from accountsync.controller.heartbeats import Heartbeats
 from accountsync.controller.kube import Kube, NoClusterError
 from accountsync.controller.manager import Manager
 from accountsync.controller.ownership import Own, Replica, identified
@@ -56,7 +57,9 @@ class Operator:
         self._evidence = Recorder(store, clock, self.metrics.registry)
         self.manager: Manager | None = None
         self._replica: Replica | None = None
+        self._heartbeats = Heartbeats(self.kube, self._rights, clock)
         self._renewing: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
 
     @property
     def unready(self) -> str:
@@ -90,6 +93,7 @@ class Operator:
                 approvals=Approvals(self.kube, self._clock),
                 slots=asyncio.Semaphore(self.settings.max_concurrent),
                 evidence=self._evidence,
+                heartbeats=self._heartbeats,
             ),
             self._replica,
         )
@@ -104,6 +108,7 @@ class Operator:
         if self.settings.evidence:
             self._evidence.start()
         self._renewing = asyncio.create_task(self._replica.run(), name="renewal of the Lease")
+        self._beating = asyncio.create_task(self._heartbeats.run(), name="heartbeats for gates")
         self.started = True
         gc.freeze()  # what start-up made stays: later collections need not walk it
         log.info("operator started", port=self.server.port, sync_enabled=self.settings.sync_enabled)
@@ -130,6 +135,9 @@ class Operator:
         self.started = False
         if self.manager is not None:
             await self.manager.close()
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
         await self._leave()
         await self._rights.close()
         await self._evidence.close()

@@ -298,6 +298,11 @@ class Owner:
         else:
             self.lost = self.lost or self._seen_epoch > self.epoch
 
+    @property
+    def stands(self) -> bool:
+        """Whether the account is this process's now, and no other can take it for dead."""
+        return not self.lost and self._owns() and self._replica.left() > 0
+
     def written(self) -> None:
         """The status was written, and this claim with it."""
         if self._acts_from is None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from accountsync.act import Desk, Remediation, Told, act, concerned, recall
-from accountsync.api.v1alpha1 import TradingAccount
+from accountsync.act import Desk, Remediation, Told, act, concerned, recall, stands
+from accountsync.api.v1alpha1 import TradingAccount, TradingAccountStatus
 from accountsync.controller.plan_store import KubePlans
 from accountsync.controller.tools import Tools
 from accountsync.cycle import Cycle
@@ -23,6 +23,7 @@ from accountsync.domain.past import Past
 from accountsync.domain.plan import ActionKind, Phase, Plan
 from accountsync.domain.policy import Mode, Policy
 from accountsync.domain.sharing import Sharing
+from accountsync.domain.standing import ACTED, CONDITION, NO_RESET, Asked, Standing
 from accountsync.ports import BotState, Exchange, Ownership
 from accountsync.report.lines import repaired
 from accountsync.report.series import AccountSeries
@@ -38,7 +39,10 @@ OUTCOMES = {
 
 
 class Remedying:
-    """The remediation of one account. `unprotected`: why approvals are not protected, where that matters."""
+    """The remediation of one account. `unprotected`: why approvals are not protected, where that matters.
+
+    `reset`: where the full reset stands that a person asked for; None: nobody did, or nobody has looked yet.
+    """
 
     def __init__(self, tools: Tools, owner: Ownership, namespace: str, name: str, uid: str) -> None:
         self._tools = tools
@@ -50,6 +54,8 @@ class Remedying:
         self._held_at: float | None = None
         self._log = log.bind(namespace=namespace, account=name)
         self.unprotected = ""
+        self.reset: Standing | None = None
+        self._asked = NO_RESET
 
     @property
     def course(self) -> Course:
@@ -110,6 +116,19 @@ class Remedying:
         if any(turn.why is Signal.OUTCOME_ACCEPTED for turn in transitions):
             self._now = replace(self._now, course=replace(self._now.course, accepted=True))
 
+    def restore(self, status: TradingAccountStatus) -> None:
+        """Remember what the status says, of before a restart."""
+        row = next((row for row in status.conditions if row.type == CONDITION), None)
+        self.reset = Standing.of(row.reason, row.message) if row else None
+
+    def judge_reset(self, asked: str, cycle: Cycle, policy: Policy, sharing: Sharing) -> None:
+        """Where the reset `asked` stands after `cycle`; an empty one: nobody asks."""
+        before = self.reset if self.reset is not None and self.reset.id == asked else None
+        acted = before is not None and before.stage in ACTED
+        self._asked = Asked(asked, acted=acted)
+        now = self._tools.clock.now_ms()
+        self.reset = stands(self._now, before, self._asked, cycle, policy, sharing, now_ms=now)
+
     def reported(self, holds: Holds, *, written: bool) -> None:
         """A report was written, or could not be: since when the bot can see that it is held for an action."""
         if Source.ACTION not in holds:
@@ -125,7 +144,9 @@ class Remedying:
             series.planned(0, 0)
             return
         held_for = None if self._held_at is None else self._tools.clock.monotonic() - self._held_at
-        self._now = await act(self._now, cycle, policy, self._desk, held_for=held_for, sharing=sharing)
+        self._now = await act(
+            self._now, cycle, policy, self._desk, held_for=held_for, sharing=sharing, reset=self._asked
+        )
         self._tools.shares.did(self._uid, self._now.past.acted)
         plan = self._now.plan
         waiting = plan is not None and plan.phase is Phase.PENDING and not plan.may_run

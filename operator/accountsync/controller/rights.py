@@ -19,9 +19,12 @@ SURE_AFTER, ASK_AGAIN, ASK_RARELY = 2.0, 30.0, 600.0
 AT_ONCE = 4
 """Questions in flight: a right that many namespaces lack must not keep the API server busy."""
 EVENTS, STATUS, LEASES = "events", f"{PLURAL}/status", "leases"
+HEARTBEATS = "leases.coordination.k8s.io"
+"""Leases of accounts that have a gate, spelled otherwise than those of replicas: another role grants them."""
 GROUPS = {
     EVENTS: "events.k8s.io",
     LEASES: "coordination.k8s.io",
+    HEARTBEATS: "coordination.k8s.io",
     **dict.fromkeys((PLURAL, STATUS, PLAN_PLURAL, f"{PLAN_PLURAL}/status"), GROUP),
 }
 WATCH = "watch"
@@ -41,6 +44,11 @@ class Right(NamedTuple):
         return GROUPS.get(self.resource, "")
 
     @property
+    def plain(self) -> str:
+        """The resource as rules name it."""
+        return self.resource.partition(".")[0]
+
+    @property
     def only_late(self) -> bool:
         """Whether what it is for works without it, only later."""
         return self.verb == WATCH and self.resource != PLURAL
@@ -50,7 +58,7 @@ class Right(NamedTuple):
         """What to do where it is missing."""
         if self.resource == LEASES:
             return "bind Role accountsync-leases"
-        if self.resource in GROUPS:
+        if self.resource in GROUPS and self.resource != HEARTBEATS:
             return "bind ClusterRole accountsync"
         hint = ", or switch the watch off" if self.verb == WATCH else ""
         return f"bind ClusterRole accountsync-tenant{hint}"
@@ -69,7 +77,7 @@ def sentence(rights: Iterable[Right]) -> str:
     missing = sorted(rights)
     if not missing:
         return ""
-    what = ", ".join(f"{right.verb} {right.resource}" for right in missing)
+    what = ", ".join(f"{right.verb} {right.plain}" for right in missing)
     advice = "; ".join(dict.fromkeys(right.advice for right in missing))
     namespace = missing[0].namespace
     where = f'namespace "{namespace}"' if namespace else "the cluster"
@@ -113,6 +121,11 @@ class Rights:
             task.cancel()
             self._found(right)
 
+    def unneeded(self, resource: str, namespace: str) -> None:
+        """Nobody there needs this resource any more."""
+        for right in [right for right in self._tasks if right[1:] == (resource, namespace)]:
+            self.granted(*right)
+
     def forget(self, namespace: str) -> None:
         """Nobody there needs anything any more."""
         for right in [right for right in self._tasks if right.namespace == namespace]:
@@ -132,7 +145,7 @@ class Rights:
         while (may := await self._may(right)) is not True:
             if may is False and right not in self._missing:
                 self._missing.add(right)
-                log.warning(sentence([right]), verb=right.verb, resource=right.resource, namespace=right.namespace)
+                log.warning(sentence([right]), verb=right.verb, resource=right.plain, namespace=right.namespace)
                 self.changed(right.namespace)
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
             pause = min(2 * pause, ASK_RARELY)
@@ -143,12 +156,12 @@ class Rights:
         """None: the API server did not answer."""
         try:
             async with self._asking:
-                return await self._asked.may(right.verb, right.group, right.resource, right.namespace)
+                return await self._asked.may(right.verb, right.group, right.plain, right.namespace)
         except KubeError as error:
             return False if error.status == FORBIDDEN else None
 
     def _found(self, right: Right) -> None:
         if right in self._missing:
             self._missing.discard(right)
-            log.info("the operator has the right again", verb=right.verb, resource=right.resource)
+            log.info("the operator has the right again", verb=right.verb, resource=right.plain)
             self.changed(right.namespace)

@@ -1,6 +1,10 @@
-"""What the operator answers over HTTP: /metrics for Prometheus, /livez and /readyz for the kubelet."""
+"""What the operator answers over HTTP.
+
+/metrics for Prometheus, /livez and /readyz for the kubelet, /internal/health for people: how reconciliation goes.
+"""
 
 import asyncio
+import json
 from collections.abc import Callable
 
 from aiohttp import web
@@ -24,6 +28,7 @@ class Server:
         app.router.add_get("/metrics", self._serve_metrics)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/internal/health", self._health)
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:
@@ -48,3 +53,7 @@ class Server:
     async def _readyz(self, _: web.Request) -> web.Response:
         reason = self._unready()
         return web.Response(status=503, text=f"{reason}\n") if reason else web.Response(text="ok\n")
+
+    async def _health(self, _: web.Request) -> web.Response:
+        document = self._metrics.health(self._unready())
+        return web.json_response(document, dumps=lambda told: json.dumps(told, indent=1) + "\n")

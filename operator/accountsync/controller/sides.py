@@ -10,28 +10,37 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
-from accountsync.api.v1alpha1 import ExcessRights, TradingAccount
+from accountsync.api.v1alpha1 import ExcessRights, PostgresState, TradingAccount
 from accountsync.bot.address import AddressPolicy
 from accountsync.bot.configmap import ConfigMapState
+from accountsync.bot.freqtrade_belief import FreqtradeState
+from accountsync.bot.freqtrade_control import FreqtradePauser
+from accountsync.bot.freqtrade_repairs import FreqtradeRepairs
 from accountsync.bot.http import HttpState, open_session
+from accountsync.bot.ledger.pool import Pools
+from accountsync.bot.ledger.postgres import PostgresLedger
 from accountsync.bot.repairs import HttpRepairs
+from accountsync.controller.freqtrades import Freqtrades
 from accountsync.controller.kube import FORBIDDEN, NOT_FOUND, Kube, KubeError
 from accountsync.controller.secrets import BOT, EXCHANGE_READ, EXCHANGE_TRADE, SecretStore
 from accountsync.controller.settings import Settings
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.marks import Mark
+from accountsync.domain.policy import PauseLevel
+from accountsync.domain.stopping import Activity
 from accountsync.errors import AccountSyncError, BeliefUnobserved, ConfigurationError, Reason
 from accountsync.exchange.ccxt_exchange import CcxtExchange
 from accountsync.exchange.endpoint import EndpointPolicy
 from accountsync.exchange.trading import CcxtTrading
 from accountsync.exchange.venue import Venue, Venues
 from accountsync.observe import Failure
-from accountsync.ports import BotState, Clock, Exchange, Repairs, Trading
+from accountsync.ports import BotState, Clock, Exchange, Ledger, Pauser, Repairs, Trading
 
 READ_SECRET = "spec.credentials.read.secretRef"  # noqa: S105 - a path
 TRADE_SECRET = "spec.credentials.trade.secretRef"  # noqa: S105
 BOT_SECRET = "spec.bot.state.http.secretRef"  # noqa: S105
+LEDGER_SECRET = "spec.bot.state.postgres.secretRef"  # noqa: S105
 
 
 _FIELDS = {
@@ -107,6 +116,18 @@ class Unavailable:
         """Raise."""
         raise self._error
 
+    async def state(self) -> Activity:
+        """Raise."""
+        raise self._error
+
+    async def pause(self, level: PauseLevel) -> None:  # noqa: ARG002
+        """Raise."""
+        raise self._error
+
+    async def resume(self, to: Activity) -> None:  # noqa: ARG002
+        """Raise."""
+        raise self._error
+
 
 @dataclass(slots=True)
 class _Made:
@@ -126,6 +147,8 @@ class Sides:
         self._addresses = AddressPolicy(settings.allowed_bot_urls)
         self._session: aiohttp.ClientSession | None = None
         self._made: dict[str, _Made] = {}
+        self._freqtrades = Freqtrades(self._addresses, self._secrets, self._bots_session)
+        self._pools = Pools(self._addresses)
 
     async def of(self, account: TradingAccount) -> tuple[Exchange, BotState]:
         """Exchange and bot of `account`."""
@@ -182,6 +205,9 @@ class Sides:
 
     def repairs(self, account: TradingAccount, exchange: Exchange, bot: BotState) -> Repairs | None:
         """The write side of the bot's state; None: it has none."""
+        if isinstance(bot, FreqtradeState):
+            shared = account.spec.exchange.shared_account  # it would take up what others placed
+            return None if shared else FreqtradeRepairs(bot, canonical=exchange.canonical_symbol)
         http = account.spec.bot.state.http
         if http is None or not http.repair_path or not isinstance(bot, HttpState):
             return None
@@ -191,11 +217,24 @@ class Sides:
             return None
         return HttpRepairs(bot, url, canonical=exchange.canonical_symbol)
 
+    @staticmethod
+    def ledger(bot: BotState) -> Ledger | None:
+        """What reconciles the ledger that `bot` is read from; None: it is read from none, or it can't be had."""
+        return bot if isinstance(bot, PostgresLedger) else None
+
+    def pauser(self, account: TradingAccount) -> Pauser:
+        """What stops the bot of `account`, whose state is freqtrade's, by calls."""
+        try:
+            return FreqtradePauser(self._freqtrades.of(account))
+        except AccountSyncError as error:
+            return Unavailable(error)
+
     def forget_bot_secret(self, account: TradingAccount) -> None:
         """After the bot refused to answer: its Secret is read anew for the next question."""
-        http = account.spec.bot.state.http
-        if http is not None and http.secret_ref is not None:
-            self._secrets.forget(account.metadata.namespace, http.secret_ref.name)
+        state = account.spec.bot.state
+        asked = state.http or state.freqtrade or state.postgres
+        if asked is not None and asked.secret_ref is not None:
+            self._secrets.forget(account.metadata.namespace, asked.secret_ref.name)
 
     def outdated_secret(self, namespace: str, name: str, version: str) -> bool:
         """A Secret is of `version` now: whether something else was read of it, which is then dropped."""
@@ -204,6 +243,7 @@ class Sides:
     def forget(self, uid: str) -> None:
         """An account is gone."""
         self._made.pop(uid, None)
+        self._freqtrades.forget(uid)
 
     def on_pace(self, uid: str) -> bool:
         """Whether the exchange of an account has request weight to spare for a cycle that is not due."""
@@ -217,6 +257,7 @@ class Sides:
     async def close(self) -> None:
         """Close all connections."""
         await self._venues.close()
+        await self._pools.close()
         if self._session is not None:
             await self._session.close()
 
@@ -251,6 +292,10 @@ class Sides:
             return ConfigMapState(
                 lambda: self._configmap(namespace, name), namespace=namespace, name=name, key=state.config_map.key
             )
+        if state.freqtrade is not None:
+            return FreqtradeState(self._freqtrades.of(account))
+        if state.postgres is not None:
+            return self._ledger(state.postgres, namespace, account.spec.effective_timeout())
         http = state.http
         assert http is not None, "the model lets exactly one through"
         if http.service is not None:
@@ -265,17 +310,38 @@ class Sides:
         else:
             url = self._addresses.url(http.url or "")
             source = "spec.bot.state.http.url"
-        if self._session is None:
-            self._session = open_session(self._addresses)
+        session = self._bots_session()
         timeout = account.spec.effective_timeout()
         if http.secret_ref is None:
-            return HttpState(self._session, url, source=source, timeout=timeout)
+            return HttpState(session, url, source=source, timeout=timeout)
         secret = http.secret_ref.name
 
         async def credentials() -> Mapping[str, str]:
             return await self._secrets.read(namespace, secret, BOT, BOT_SECRET)
 
-        return HttpState(self._session, url, source=source, timeout=timeout, secret=credentials, secret_name=secret)
+        return HttpState(session, url, source=source, timeout=timeout, secret=credentials, secret_name=secret)
+
+    def _ledger(self, spec: PostgresState, namespace: str, timeout: float) -> PostgresLedger:
+        secret = spec.secret_ref.name
+
+        async def credentials() -> Mapping[str, str]:
+            return await self._secrets.read(namespace, secret, BOT, LEDGER_SECRET)
+
+        return PostgresLedger(
+            self._pools,
+            credentials,
+            secret_name=secret,
+            namespace=namespace,
+            profile=spec.profile,
+            schema=spec.schema_,
+            source=f"the ledger of profile {spec.profile}",
+            timeout=timeout,
+        )
+
+    def _bots_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = open_session(self._addresses)
+        return self._session
 
     async def _configmap(self, namespace: str, name: str) -> Mapping[str, str] | None:
         try:

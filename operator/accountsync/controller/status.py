@@ -21,8 +21,13 @@ from accountsync.domain.confirm import Track
 from accountsync.domain.expected import BeliefMemory
 from accountsync.domain.fills import FillLog
 from accountsync.domain.finding import Finding, worst_first
+from accountsync.domain.held import Held, Honour
 from accountsync.domain.holds import BY_PERSON, Hold, Signal, Source, Transition, begun
+from accountsync.domain.policy import PauseLevel
 from accountsync.domain.watchdog import Vigil
+
+_WHOLE_SECONDS_MS = 1_000
+"""Times of conditions may be cut to whole seconds."""
 
 
 def moment(ms: int) -> datetime:
@@ -73,8 +78,32 @@ def restore(status: api.TradingAccountStatus, monotonic: float, now_ms: int) -> 
         ),
         timestamp=watermarks.snapshot if watermarks else None,
         fills=_fills(watermarks),
+        honour=_honour(status),
         created=status.observed_generation is None,
     )
+
+
+def held(status: api.TradingAccountStatus) -> Held | None:
+    """Since when a bot that reads this status could see that it is held; None: it is not.
+
+    When the pause level was changed no status says: then it could be seen when this one was written.
+    """
+    paused = next((each for each in status.conditions if each.type == "Paused"), None)
+    if not status.paused or paused is None or paused.status != "True":
+        return None
+    since = milliseconds(paused.last_transition_time) + _WHOLE_SECONDS_MS
+    seen = milliseconds(status.last_report_time) if status.last_report_time else since
+    return Held(since, max(since, seen) if status.pause_level == PauseLevel.HALT else None)
+
+
+def _honour(status: api.TradingAccountStatus) -> Honour:
+    """What was told before is not told anew: all that the last snapshot showed was looked at."""
+    seen = held(status)
+    told = next((each.message for each in status.conditions if each.type == "PauseNotHonoured"), "")
+    if seen is None or not told:
+        return Honour()
+    watermarks = status.watermarks
+    return Honour(seen.since, known_to=(watermarks.snapshot if watermarks else None) or 0, last=told)
 
 
 def _fills(watermarks: api.Watermarks | None) -> FillLog | None:
@@ -241,6 +270,7 @@ def significant(status: dict[str, Any]) -> str:
                     "observedGeneration",
                     "lastHandledReconcileAt",
                     "lastHandledResume",
+                    "stoppedBot",
                 )
             },
         },

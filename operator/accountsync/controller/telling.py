@@ -12,8 +12,8 @@ from accountsync.domain.finding import Finding, worst_first
 from accountsync.domain.holds import BY_PERSON, Hold, Holds, Source, Transition
 
 RESUME, RESUMED_BY = f"{GROUP}/resume", f"{GROUP}/resumed-by"
-TOLD_CONDITIONS = ("CredentialsValid", "BotReachable", "Ready")
-WARNINGS = ("PermissionMissing", "ExchangeUntested", "ApprovalsUnprotected", "RemediationBlocked")
+TOLD_CONDITIONS = ("CredentialsValid", "BotReachable", "Ready", "LedgerReconciled")
+WARNINGS = ("PermissionMissing", "ExchangeUntested", "ApprovalsUnprotected", "RemediationBlocked", "PauseNotHonoured")
 """Conditions that are bad while they are there."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from accountsync.controller.approvals import Approvals
 from accountsync.controller.events import Events
+from accountsync.controller.heartbeats import Heartbeats
 from accountsync.controller.kube import Kube
 from accountsync.controller.rights import Rights
 from accountsync.controller.settings import Settings
@@ -30,3 +31,4 @@ class Tools:
     approvals: Approvals
     slots: asyncio.Semaphore
     evidence: Recorder | None = None
+    heartbeats: Heartbeats | None = None

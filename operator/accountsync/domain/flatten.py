@@ -54,7 +54,7 @@ def close_unexpected(scene: Scene, sketch: Sketch) -> list[Closing]:
         if leg in closings:  # where one side speaks of the net position, two findings may be about one leg
             closings[leg] = closings[leg].also_for(finding)
             continue
-        action = _closing(scene, sketch, finding, rows[0])
+        action = close_leg(scene, sketch, finding, rows[0])
         if action is not None:
             sketch.approvals += _reasons_to_ask(scene, rows[0])
             once = {order.ref: order for order in _leftovers(scene, rows[0])}  # a page may list one twice
@@ -86,7 +86,8 @@ def _is_unwanted(scene: Scene, finding: Finding) -> bool:
     )
 
 
-def _closing(scene: Scene, sketch: Sketch, finding: Finding, row: Position) -> Action | None:
+def close_leg(scene: Scene, sketch: Sketch, finding: Finding, row: Position) -> Action | None:
+    """The action that closes `row`, for `finding`; None where it is less than a step, or where that is refused."""
     remedies, symbol = scene.policy.remedies, row.symbol
     step, mark = scene.snapshot.steps.get(symbol), scene.mark(symbol, row)
     if not step or (row.side is not PositionSide.NET and row.quantity < ZERO):

@@ -17,14 +17,19 @@ from accountsync.domain.propose import still_due, still_wanted
 def fresh_action(planned: Action, proposal: Proposal, snapshot: AccountSnapshot) -> Action:
     """`planned` with the quantity, price and repairs of now; a Cancel has nothing that could grow old.
 
+    What is wanted is judged for a plan as a whole, but for a full reset: there each action stands for itself.
+
     Raises LookupError where it is not wanted any more: `still_wanted` tells that before.
     """
-    if planned.kind is ActionKind.CANCEL:
+    cancels = planned.kind is ActionKind.CANCEL
+    if cancels and not planned.reset:
         return planned
     lost = still_wanted([planned], proposal)
     now = next((action for action in proposal.actions if action.key == planned.key), None)
     if lost or now is None:
         raise LookupError(lost)
+    if cancels:
+        return planned
     if planned.kind is ActionKind.REPAIR:
         due = still_due(planned, now)
         assert due is not None, "or it was not wanted"

@@ -99,10 +99,11 @@ def _at(intent: Intent, now_ms: int) -> int:
 
 
 def _names(action: Action, intent: Intent) -> Iterable[str]:
+    """What it is known by. A full reset cancels what the bot tracks: that the bot has to learn, or be told."""
     if action.kind is ActionKind.FLATTEN:
         if intent.client_id:
             yield intent.client_id
         if intent.order_id:
             yield placed(action.symbol, intent.order_id)
-    elif action.kind is ActionKind.CANCEL and intent.state in MAY_HAVE_HAPPENED:
+    elif action.kind is ActionKind.CANCEL and not action.reset and intent.state in MAY_HAVE_HAPPENED:
         yield cancelled(action.symbol, f"trigger:{action.order_id}" if action.conditional else action.order_id)

@@ -14,6 +14,9 @@ from enum import StrEnum
 from accountsync.domain.account import PositionSide, Side
 from accountsync.domain.intents import SETTLED, UNSETTLED, Intent, IntentState
 
+RESET = "Reset||"
+"""How what stands for a finding begins in the actions of a full reset; the reset's id follows."""
+
 
 class ActionKind(StrEnum):
     """Kinds of actions."""
@@ -93,6 +96,11 @@ class Action:
         return self.kind is not ActionKind.REPAIR
 
     @property
+    def reset(self) -> str:
+        """The full reset that it is part of; empty: of none."""
+        return next((key.removeprefix(RESET) for key in self.findings if key.startswith(RESET)), "")
+
+    @property
     def title(self) -> str:
         """What it does, in a few words."""
         if self.kind is ActionKind.REPAIR:
@@ -170,6 +178,11 @@ class Plan:
     def trades(self) -> bool:
         """Whether it changes something on the exchange."""
         return any(action.trades for action in self.actions)
+
+    @property
+    def reset(self) -> str:
+        """The full reset that it carries out; empty: none."""
+        return next((action.reset for action in self.actions if action.reset), "")
 
     @property
     def summary(self) -> str:

@@ -11,7 +11,7 @@ Invariants:
    within the last hour.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -65,7 +65,7 @@ def propose(
         if action.trades and action.key in past.failed
     )
     orders = [action for action in sketch.actions if action.trades]
-    over = _over(orders, past, policy.remedies.limits)
+    over = over_limits(orders, past, policy.remedies.limits)
     if over:
         sketch.refusals.append(over)
         sketch.refused += sketch.dealt_with
@@ -143,7 +143,7 @@ def _repair(scene: Scene, sketch: Sketch) -> None:
         )
 
 
-def _over(actions: list[Action], past: Past, limits: Limits) -> str:
+def over_limits(actions: Sequence[Action], past: Past, limits: Limits) -> str:
     """The limit that `actions` on the exchange would break, and what they would take; empty: none."""
     if not actions:
         return ""

@@ -67,6 +67,12 @@ class Scene:
         prefix = self.policy.order_id_prefix
         return bool(prefix) and order.client_id.startswith(prefix) and not self._belongs_to_another(order)
 
+    def is_bots(self, order: Order) -> bool:
+        """The same; where its orders bear no prefix, those that it speaks of."""
+        if self.policy.order_id_prefix:
+            return self.own(order)
+        return self.tracks_order(order) and not self._belongs_to_another(order)
+
     def may_cancel(self, order: Order) -> bool:
         """Whether the policy lets `order` be cancelled at all: it is the bot's, or of a prefix that people named."""
         named = any(prefix and order.client_id.startswith(prefix) for prefix in self.policy.remedies.prefixes)

@@ -28,8 +28,12 @@ def verified(plan: Plan, snapshot: AccountSnapshot) -> str:
 
 
 def closed(plan: Plan, index: int, snapshot: AccountSnapshot) -> bool:
-    """Whether the Flatten at `index` is done, and left of its position no more than what is below the step."""
-    if plan.intents[index].state is not IntentState.DONE or Part.POSITIONS in snapshot.missing:
+    """Whether the Flatten at `index` is done, and left of its position no more than what is below the step.
+
+    In a full reset the position may also have been closed by something else before.
+    """
+    over = {IntentState.DONE, IntentState.EXPIRED} if plan.reset else {IntentState.DONE}
+    if plan.intents[index].state not in over or Part.POSITIONS in snapshot.missing:
         return False
     if plan.executed is not None and snapshot.timestamp <= plan.executed:
         return False

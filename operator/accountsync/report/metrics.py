@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -20,6 +21,8 @@ from accountsync.domain.holds import Source
 from accountsync.domain.plan import ActionKind, RepairKind
 from accountsync.errors import Reason
 from accountsync.ports import Clock
+from accountsync.report.health import health
+from accountsync.report.ledger_series import CHANGES, LedgerSeries
 from accountsync.report.series import RECOUNT_AFTER, AccountSeries
 
 __all__ = ["RECOUNT_AFTER", "TABLE", "AccountSeries", "Kind", "Metrics", "Row"]
@@ -28,6 +31,7 @@ RULE_LABELS = ("none", *(row.account_sync for row in CATALOGUE.values()))
 TYPE_LABELS = tuple(row.reconcile for row in CATALOGUE.values() if row.reconcile)
 OUTCOME_LABELS = ("done", "refused", "expired", "unknown", "not_sent", "dry_run")
 REASON_LABELS = ("none", *(reason.label for reason in Reason))
+REPAIR_LABELS = (*RepairKind, *CHANGES)
 
 
 class Kind(StrEnum):
@@ -76,6 +80,11 @@ class Row:
 
 def _optional(number: Decimal | bool | None) -> float | None:  # noqa: FBT001 - a number to show
     return None if number is None else float(number)
+
+
+def _ledger(read: Callable[[LedgerSeries], float]) -> Callable[[AccountSeries, float, str], float | None]:
+    """What is shown of accounts with a ledger only."""
+    return lambda series, *_: None if series.ledger is None else read(series.ledger)
 
 
 SYNCED = "Seconds since the last good snapshot, or since the account was first seen."
@@ -227,12 +236,67 @@ TABLE = (
         tuple(f"{kind} {outcome}" for kind in ActionKind for outcome in OUTCOME_LABELS),
     ),
     Row(
+        "accountsync_pause_not_honoured_total",
+        Kind.COUNTER,
+        "Orders that the bot placed although it had had spec.bot.pauseAllowance to obey its hold.",
+        lambda series, *_: series.not_honoured,
+    ),
+    Row(
         "accountsync_repairs_applied_total",
         Kind.COUNTER,
-        "What bots put right in their belief because they were told to.",
-        lambda series, _, kind: series.repairs[RepairKind(kind)],
+        "What bots put right in their belief because they were told to, and what was brought into their ledgers.",
+        lambda series, _, kind: series.repairs[kind],
         "type",
-        tuple(RepairKind),
+        REPAIR_LABELS,
+    ),
+    Row(
+        "accountsync_reconciliation_elevated_runs",
+        Kind.GAUGE,
+        "Runs over the ledger in a row that left confirmed mismatches standing; accounts with a ledger only.",
+        _ledger(lambda ledger: ledger.elevated),
+        sure=False,
+    ),
+    Row(
+        "accountsync_reconciliation_contended_runs",
+        Kind.GAUGE,
+        "Runs in a row for which another session held the ledger's lock; accounts with a ledger only.",
+        _ledger(lambda ledger: ledger.contended),
+        sure=False,
+    ),
+    Row(
+        "accountsync_reconciliation_lock_contended_total",
+        Kind.COUNTER,
+        "Runs for which another session held the ledger's lock; accounts with a ledger only.",
+        _ledger(lambda ledger: ledger.contentions),
+        sure=False,
+    ),
+    Row(
+        "accountsync_parity_mismatch_trades",
+        Kind.GAUGE,
+        "Slices that the ledger holds open while the exchange holds nothing; accounts with a ledger only.",
+        _ledger(lambda ledger: ledger.tally.ghosts),
+        sure=False,
+    ),
+    Row(
+        "accountsync_parity_quarantined_trades",
+        Kind.GAUGE,
+        "Those of them that wait for a person; accounts with a ledger only.",
+        _ledger(lambda ledger: ledger.tally.quarantined),
+        sure=False,
+    ),
+    Row(
+        "accountsync_parity_mismatch_notional",
+        Kind.GAUGE,
+        "Their notional in the quote currency; accounts with a ledger only.",
+        _ledger(lambda ledger: float(ledger.tally.total_notional)),
+        sure=False,
+    ),
+    Row(
+        "accountsync_parity_auto_closed_total",
+        Kind.COUNTER,
+        "Slices that were closed by synthetic exits; accounts with a ledger only.",
+        _ledger(lambda ledger: ledger.closed),
+        sure=False,
     ),
     Row(
         "grinder_account_sync_errors_total",
@@ -305,6 +369,10 @@ class Metrics(Collector):
     def forget(self, uid: str) -> None:
         """End them."""
         self._accounts.pop(uid, None)
+
+    def health(self, unready: str = "") -> Mapping[str, Any]:
+        """How reconciliation goes now, for `/internal/health`; `unready` as there."""
+        return health(list(self._accounts.values()), self._clock.monotonic(), unready=unready)
 
     def collect(self) -> Iterator[Metric]:
         """Render everything that is kept by account, and what this replica holds; called at each scrape."""

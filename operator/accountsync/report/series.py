@@ -10,8 +10,9 @@ from accountsync.domain.catalogue import CATALOGUE, Rule
 from accountsync.domain.confirm import Tracks
 from accountsync.domain.finding import Finding
 from accountsync.domain.holds import Holds, Source, Transition
-from accountsync.domain.plan import ActionKind, RepairKind
+from accountsync.domain.plan import ActionKind
 from accountsync.domain.watchdog import notional_at_risk
+from accountsync.report.ledger_series import LedgerSeries
 
 RECOUNT_AFTER = 60.0
 
@@ -24,7 +25,8 @@ class AccountSeries:
     a belief; None: as `since`. `last_ts`: exchange ms. `believed_at`: monotonic seconds of the as-of time of the last
     belief that counted. `whole_at`: of the last cycle that judged the whole account, and `patience`: how long that is
     in time, seconds. `clock_skew`: seconds that the exchange's clock is ahead of ours. `credentials_valid`: as the
-    condition says; None: not known.
+    condition says; None: not known. `ran_at`: monotonic seconds of the last cycle, and `ran_ms` the same in Unix ms.
+    `ledger`: of the runs that reconcile its ledger; None: it has none.
     """
 
     namespace: str
@@ -59,11 +61,17 @@ class AccountSeries:
     waiting: int = 0
     unknown: int = 0
     actions: Counter[str] = field(default_factory=Counter)
-    repairs: Counter[RepairKind] = field(default_factory=Counter)
+    not_honoured: int = 0
+    repairs: Counter[str] = field(default_factory=Counter)
+    ran_at: float | None = None
+    ran_ms: int | None = None
+    ledger: LedgerSeries | None = None
 
-    def record(self, cycle: Cycle, monotonic: float) -> None:
-        """Take over what `cycle` learned."""
+    def record(self, cycle: Cycle, monotonic: float, now_ms: int | None = None) -> None:
+        """Take over what `cycle` learned. `now_ms`: Unix ms, where somebody will ask when it ran."""
         self.runs += 1
+        self.not_honoured += len(cycle.offences)
+        self.ran_at, self.ran_ms = monotonic, now_ms
         for failure in (cycle.exchange, cycle.bot):
             if failure is not None:
                 self.errors[failure.reason.label] += 1
@@ -97,6 +105,15 @@ class AccountSeries:
         unjudged_for = self._since(self.since, self.whole_at, monotonic)
         return None if unjudged_for is None else unjudged_for <= self.patience
 
+    def runs_in_time(self, monotonic: float) -> bool | None:
+        """Whether reconciliation ran, or the account was first seen, not longer than `patience` ago; None as `age`.
+
+        With a ledger that is a run which got the lock, without one a cycle.
+        """
+        ran_at = self.ledger.ran_at if self.ledger is not None else self.ran_at
+        idle_for = self._since(self.since, ran_at, monotonic)
+        return None if idle_for is None else idle_for <= self.patience
+
     def _since(self, since: float, at: float | None, monotonic: float) -> float | None:
         return None if self.suspended else monotonic - max(since, since if at is None else at)
 
@@ -120,8 +137,8 @@ class AccountSeries:
         """Count actions that came to this `outcome`."""
         self.actions[f"{kind} {outcome}"] += count
 
-    def repaired(self, kinds: Iterable[RepairKind]) -> None:
-        """Count what the bot put right in its belief."""
+    def repaired(self, kinds: Iterable[str]) -> None:
+        """Count what was put right in the bot's belief, by `RepairKind`, or by what a run brings into a ledger."""
         self.repairs.update(kinds)
 
     def count(self, findings: Iterable[Finding], monotonic: float) -> None:

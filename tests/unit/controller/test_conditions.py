@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from accountsync.api.v1alpha1 import Condition, Sync
+from accountsync.api.v1alpha1 import Condition, Sync, TradingAccountStatus
 from accountsync.controller.conditions import SPEC_REASONS, Failing, Outlook, conditions, gist
+from accountsync.domain.standing import CONDITION, Stage, Standing
 from accountsync.errors import CREDENTIAL_REASONS, Reason
 from accountsync.observe import Failure
 
@@ -300,3 +301,53 @@ def test_a_condition_of_no_known_type_is_dropped() -> None:
 def test_each_type_is_said_once(outlook: Outlook) -> None:
     rows = conditions(outlook, tuple(now(GOOD).values()), generation=1, now=NOW)
     assert len({row.type for row in rows}) == len(rows)
+
+
+# --- LedgerReconciled ----------------------------------------------------------------------------------------------
+
+
+def test_how_the_last_run_over_a_ledger_ended_stands_where_there_is_a_ledger() -> None:
+    held = replace(GOOD, ledger=("False", "LockHeld", "another session holds the lock"))
+    assert said(now(held)["LedgerReconciled"]) == ("False", "LockHeld")
+    assert "LedgerReconciled" not in after(held, GOOD)
+
+
+def test_other_slices_that_wait_for_a_person_are_worth_a_write() -> None:
+    one, two = (replace(GOOD, ledger=("True", "Quarantined", f"trade {name}")) for name in ("t1", "t2"))
+    assert gist(now(one)["LedgerReconciled"]) != gist(now(two)["LedgerReconciled"])
+
+
+def reset(stage: Stage, asked: str = "r1", text: str = "there: 1 open order") -> Outlook:
+    return replace(GOOD, reset=Standing(asked, stage, text))
+
+
+def test_a_reset_is_told_of_while_one_is_asked_for_and_is_true_once_all_is_clean() -> None:
+    assert CONDITION not in now(GOOD)
+    assert said(now(reset(Stage.LEFT))[CONDITION]) == ("False", "Left")
+    assert said(now(reset(Stage.CLEAN))[CONDITION]) == ("True", "Clean")
+    assert now(reset(Stage.LEFT))[CONDITION].message == "r1: there: 1 open order"
+    for dark in ({"suspended": True}, {"observed": False}, {"invalid": INVALID}):
+        assert CONDITION not in now(replace(reset(Stage.CLEAN), **dark))
+
+
+def test_another_reset_is_worth_a_write_and_another_number_in_its_text_is_not() -> None:
+    first = now(reset(Stage.LEFT))[CONDITION]
+    assert gist(first) == gist(now(reset(Stage.LEFT, text="there: 2 open orders"))[CONDITION])
+    assert gist(first) != gist(now(reset(Stage.LEFT, asked="r2"))[CONDITION])
+
+
+def test_a_status_has_room_for_all_that_can_stand_at_once() -> None:
+    crowded = replace(
+        reset(Stage.LEFT),
+        exchange=Failing(Failure(Reason.UNKNOWN_EXCHANGE, "no such exchange", permanent=True), 9),
+        skew_ms=5_000,
+        missing="the operator may not get secrets",
+        untested="kraken",
+        unprotected="no policy",
+        blocked="over a limit",
+        ledger=("True", "Reconciled", "nothing was to be done"),
+        disobeyed=("OrderPlaced", "the bot placed an order"),
+    )
+    TradingAccountStatus(conditions=tuple(now(crowded).values()))
+    assert CONDITION in now(crowded)
+    assert "Reconciling" not in now(crowded)
