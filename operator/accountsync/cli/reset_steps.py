@@ -65,7 +65,7 @@ def clearing(account: Account) -> str:
     if "postgres" in state:
         return "the operator's reconciliation closes in the ledger what is gone from the exchange"
     if "freqtrade" in state:
-        return "have freqtrade read its orders anew (restart it, or delete the trades that are gone by its own means)"
+        return "the operator has freqtrade look at its trades anew; end by hand what stays open (docs/freqtrade.md)"
     return "restart the bot now: it must begin with no order and no position"
 
 
