@@ -13,14 +13,21 @@ from pathlib import Path
 from tests.support.progress import say
 
 RIGHTS = [f"tests/operator/test_{name}.py" for name in ("rbac", "reach", "roles")]
+BRIDGES = [f"tests/operator/test_{name}.py" for name in ("freqtrade", "heartbeats", "honour", "ledger", "reset")]
 WAITING = [f"tests/{name}" for name in ("page", "kill", "dashboard")]
-ELSEWHERE = ["--ignore=tests/operator", *(f"--ignore={path}" for path in WAITING)]
+APART = ["tests/operator", *WAITING]
+CLUSTERED = [
+    str(path)
+    for path in sorted(Path("tests").rglob("test_*.py"))
+    if "mark.cluster" in path.read_text() and not any(path.is_relative_to(folder) for folder in APART)
+]
+"""Named one by one: collecting all others takes as long as some of these."""
 RUNS = {
-    "the operator": ["tests/operator", *(f"--ignore={path}" for path in RIGHTS)],
+    "the operator": ["tests/operator", *(f"--ignore={path}" for path in (*RIGHTS, *BRIDGES))],
     "the operator's rights": RIGHTS,
-    "a page, kills, the dashboard": [*WAITING, "-m", "not lint"],
-    "everything else on real clusters": [*ELSEWHERE, "-m", "cluster and not lint"],
-    "what needs no cluster": [*ELSEWHERE, "-m", "not cluster and not lint"],
+    "a page, kills, the dashboard, the operator and its bots": [*WAITING, *BRIDGES, "-m", "not lint"],
+    "everything else on real clusters": [*CLUSTERED, "-m", "cluster and not lint"],
+    "what needs no cluster": [*(f"--ignore={path}" for path in APART), "-m", "not cluster and not lint"],
 }
 
 
@@ -30,7 +37,7 @@ def main() -> int:
         for number, (what, choice) in enumerate(RUNS.items()):
             output = Path(folder) / str(number)
             file = stack.enter_context(output.open("wb")) if number else None
-            command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *choice]
+            command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=12", *choice]
             process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT if file else None)
             stack.callback(_end, process)
             running.append((what, process, output))

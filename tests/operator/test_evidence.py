@@ -35,8 +35,9 @@ def test_an_account_that_asks_for_it_leaves_evidence_that_can_be_verified_and_re
         stage.await_status(name, lambda s: s.get("sync") == "InSync", "clean account")
     bot.beliefs[f"/{full}"] = lambda: belief(positions=[("BTCUSDT", "0.4")])
     stage.await_status("kept", lambda s: s.get("sync") == "OutOfSync", "confirmed finding")
-    told = lambda: [path for path in folder.glob("*/mismatches.json") if '"confirmed"' in path.read_text()]  # noqa: E731
-    (bundle,) = {path.parent for path in until(told, "bundle with the finding", 15)[:1]}
+    whole = lambda: [path.parent for path in folder.glob("*/sha256sums.txt")]  # noqa: E731 - it is written last
+    told = lambda: [each for each in whole() if '"confirmed"' in (each / "mismatches.json").read_text()]  # noqa: E731
+    bundle = until(told, "bundle with the finding", 60)[0]
     assert len(list(bundle.iterdir())) == 6
 
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "sha256sums.txt"], cwd=bundle, check=True)
