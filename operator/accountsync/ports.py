@@ -3,7 +3,7 @@
 Everything that touches a clock, a network or Kubernetes stands behind one of these.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from accountsync.domain.account import AccountSnapshot, Fill, Income, Order, PositionSide, Side
 from accountsync.domain.expected import ExpectedState
-from accountsync.domain.ledger import Correction, LedgerOrder, Slice, SyntheticExit, Written
+from accountsync.domain.ledger import Booked, Correction, LedgerOrder, Slice, SyntheticExit, Written
 from accountsync.domain.marks import Mark
 from accountsync.domain.plan import Plan, Repair
 from accountsync.domain.policy import PauseLevel
@@ -138,7 +138,12 @@ class Trading(Protocol):
 
 
 class Repairs(Protocol):
-    """The write side of a bot's state."""
+    """The write side of a bot's state.
+
+    `adopts`: a repair has the bot take up every order of the symbol that it finds on the exchange, whoever placed it.
+    """
+
+    adopts: bool
 
     async def repair(self, repair_id: str, belief: ExpectedState, repairs: Sequence[Repair]) -> None:
         """Tell the bot what of `belief` is wrong; the same `repair_id` again changes nothing.
@@ -204,11 +209,16 @@ class LockedLedger(Protocol):
         """Those of the fills (symbol, id) that the ledger has accounted for."""
         ...
 
-    async def accounted(self, ids: Collection[tuple[str, str, str]]) -> Mapping[str, Decimal]:
-        """What the bot itself booked as exits of orders, asked for as in `orders`; without synthetic ones.
+    async def trade_orders(self, trades: Collection[tuple[str, str]]) -> tuple[LedgerOrder, ...]:
+        """Rows of any status of these trades: (symbol, trade id)."""
+        ...
 
-        By the exchange's id, or by the client id where the ledger has no other.
-        """
+    async def booked(self, ids: Collection[tuple[str, str, str]]) -> tuple[Booked, ...]:
+        """What the history holds of orders, asked for as in `orders`: each row of it once, or such rows together."""
+        ...
+
+    async def written(self, event_ids: Collection[str]) -> frozenset[str]:
+        """Those of the changes that the history has."""
         ...
 
     async def correct(self, correction: Correction, fence: Fence) -> Written:

@@ -32,7 +32,7 @@ from tests.support.postgres import Postgres
 from accountsync.bot.ledger.pool import Pools
 from accountsync.domain.account import OrderStatus, PositionSide, Side
 from accountsync.domain.expected import ExpectedPosition
-from accountsync.domain.ledger import Handler, LedgerOrder, Purpose, Slice, SliceSide, Written
+from accountsync.domain.ledger import Booked, Handler, LedgerOrder, Purpose, Slice, SliceSide, Written
 from accountsync.errors import LedgerLockHeld
 from accountsync.ports import BotState, Ledger, LockedLedger
 
@@ -125,15 +125,28 @@ async def test_slices_and_orders_are_told_in_unified_symbols(rig: Rig) -> None:
     }
 
 
-async def test_it_tells_which_fills_are_used_and_what_the_bot_booked_itself(rig: Rig) -> None:
+async def test_it_tells_which_fills_are_used_and_what_is_booked_of_orders_each_row_once(rig: Rig) -> None:
     rig.booked(Event("own-1", "EXIT", "ETHUSDT", Decimal(1), Decimal(3_900), "t2", "55", "c-8"))
     rig.booked(Event("own-2", "EXIT", "ETHUSDT", Decimal("0.5"), Decimal(3_900), "t2", "", "c-8"))
+    rig.booked(Event("own-3", "ENTRY", "ETHUSDT", Decimal(2), Decimal(3_900), "t2", "55"))
     rig.booked(Event("ours", "EXIT", "ETHUSDT", Decimal(1), Decimal(3_900), "t2", "55", synthetic=True))
-    rig.booked(Event("own-3", "ENTRY", "ETHUSDT", Decimal(1), Decimal(3_900), "t2", "55"))
+    rig.booked(Event("over", "CANCEL", "ETHUSDT", Decimal(0), None, "t2", "55"))
     async with rig.run() as held:
         assert await held.used([(BTC, "f-0"), (ETH, "f-0"), (BTC, "f-1")]) == {(BTC, "f-0")}
-        assert await held.accounted([(ETH, "55", "c-8")]) == {"55": Decimal(1), "c-8": Decimal("0.5")}
-        assert await held.accounted([(BTC, "55", "c-8")]) == {}
+        assert set(await held.booked([(ETH, "55", "c-8")])) == {
+            Booked(ETH, "55", "c-8", Purpose.EXIT, Decimal(1), trade_id="t2"),
+            Booked(ETH, "", "c-8", Purpose.EXIT, Decimal("0.5"), trade_id="t2"),
+            Booked(ETH, "55", "", Purpose.ENTRY, Decimal(2), trade_id="t2"),
+        }
+        assert {row.quantity for row in await held.booked([(ETH, "", "c-8")])} == {Decimal(1), Decimal("0.5")}
+        assert await held.booked([(BTC, "55", "c-8"), (ETH, "c-8", "55")]) == ()
+        assert await held.written({"own-1", "ours", "unheard-of"}) == {"own-1", "ours"}
+
+
+async def test_it_tells_the_orders_of_trades_whatever_became_of_them(rig: Rig) -> None:
+    async with rig.run() as held:
+        asked = await held.trade_orders([(BTC, "t1"), (BTC, "t9"), (BTC, "t2"), (ETH, "unheard-of")])
+    assert {row.key for row in asked} == {"o1", "o3"}
 
 
 async def test_an_exit_closes_the_slice_and_puts_the_books_right_once(rig: Rig) -> None:
@@ -143,7 +156,7 @@ async def test_an_exit_closes_the_slice_and_puts_the_books_right_once(rig: Rig) 
         assert await held.close(wanted, nothing) is Written.APPLIED
         assert await held.close(wanted, nothing) is Written.ALREADY
         assert await held.used([(BTC, "f-1"), (BTC, "f-2")]) == {(BTC, "f-1"), (BTC, "f-2")}
-        assert await held.accounted([(BTC, "77", "")]) == {}, "synthetic exits are not the bot's own"
+        assert await held.booked([(BTC, "77", "")]) == (), "synthetic exits are not the bot's own"
     assert set(await rig.slices()) == {"t2", "t3"}
     positions, reserved, realised = rig.books()
     assert positions == {"BTCUSDT": Decimal("0.25"), "ETHUSDT": Decimal(-3)}
@@ -182,6 +195,37 @@ async def test_what_the_fence_raises_passes_through_and_nothing_is_written(rig: 
         )
 
 
+async def test_a_correction_changes_no_slice_but_the_one_that_was_judged(rig: Rig) -> None:
+    order = await rig.order("o2", client="c-8", symbol=ETH)
+    judged = (await rig.slices())["t2"].version
+    part = correction(Handler.EXIT_FILL, order, "1", OrderStatus.OPEN, fill(1, ETH, Side.BUY, "1", 3_900))
+    before = rig.books()
+    async with rig.run() as held:
+        for version in ("older", ""):
+            assert await held.correct(replace(part, slice_version=version), nothing) is Written.CHANGED
+        assert rig.books() == before
+        assert await held.correct(replace(part, slice_version=judged), nothing) is Written.APPLIED
+
+
+async def test_an_entry_opens_no_slice_where_the_trade_had_one_and_never_a_closed_one_again(rig: Rig) -> None:
+    ghost = (await rig.slices())["t1"]
+    entry = LedgerOrder(
+        "o4", BTC, Side.BUY, Purpose.ENTRY, Decimal(1), Decimal(0), OrderStatus.OPEN, "c-4", "4", "t1", "alpha",
+    )  # fmt: skip
+    async with rig.run() as held:
+        assert await held.correct(correction(Handler.ADOPT, entry, "0", OrderStatus.OPEN), nothing) is Written.APPLIED
+    row = await rig.order("o4", exchange="4")
+    filled = fill(9, BTC, Side.BUY, "1", 50_000, order="4")
+    wanted = correction(Handler.ENTRY_FILL, row, "1", OrderStatus.FILLED, filled, event="k-2")
+    async with rig.run() as held:
+        assert await held.correct(wanted, nothing) is Written.CHANGED, "one appeared since"
+        closing = exit_of(ghost, fill(1, BTC, Side.SELL, "0.5", 61_000))
+        assert await held.close(closing, nothing) is Written.APPLIED
+        for version in ("", ghost.version):
+            assert await held.correct(replace(wanted, slice_version=version), nothing) is Written.CHANGED
+    assert "t1" not in await rig.slices()
+
+
 async def test_an_entry_fill_opens_its_slice_and_the_next_one_makes_it_grow(rig: Rig) -> None:
     first = await rig.order("o1", exchange="9")
     async with rig.run() as held:
@@ -192,12 +236,13 @@ async def test_an_entry_fill_opens_its_slice_and_the_next_one_makes_it_grow(rig:
     assert (opened.side, opened.quantity, opened.entry_price) == (SliceSide.LONG, Decimal("0.5"), Decimal(50_000))
     assert (opened.sub_tag, opened.entry_client_id, opened.symbol) == ("alpha", "c-9", BTC)
     second = await rig.order("o1", exchange="9")
+    first_part = opened.version
     assert (second.filled, second.status) == (Decimal("0.5"), OrderStatus.OPEN)
     async with rig.run() as held:
         rest = correction(
             Handler.ENTRY_FILL, second, "2", OrderStatus.FILLED, fill(2, BTC, Side.BUY, "1.5", 52_000), event="k-2"
         )
-        assert await held.correct(rest, nothing) is Written.APPLIED
+        assert await held.correct(replace(rest, slice_version=first_part), nothing) is Written.APPLIED
     grown = (await rig.slices())["t9"]
     assert (grown.quantity, grown.entry_price) == (Decimal(2), Decimal(51_500))
     positions, reserved, _ = rig.books()
@@ -208,20 +253,23 @@ async def test_an_entry_fill_opens_its_slice_and_the_next_one_makes_it_grow(rig:
 
 async def test_exit_fills_shrink_the_slice_until_it_is_closed(rig: Rig) -> None:
     order = await rig.order("o2", client="c-8", symbol=ETH)
+    whole = (await rig.slices())["t2"].version
     async with rig.run() as held:
         part = correction(
             Handler.EXIT_FILL, order, "1", OrderStatus.OPEN, fill(1, ETH, Side.BUY, "1", 3_900, order="55")
         )
-        assert await held.correct(part, nothing) is Written.APPLIED
-    assert (await rig.slices())["t2"].quantity == 2
+        assert await held.correct(replace(part, slice_version=whole), nothing) is Written.APPLIED
+    left = (await rig.slices())["t2"]
+    assert left.quantity == 2
     order = await rig.order("o2", exchange="55", symbol=ETH)
     assert order.exchange_id == "55", "the ledger had no id of the exchange"
     async with rig.run() as held:
         rest = correction(
             Handler.EXIT_FILL, order, "3", OrderStatus.FILLED, fill(2, ETH, Side.BUY, "2", 3_900), event="k-2"
         )
-        assert await held.correct(rest, nothing) is Written.APPLIED
-        assert await held.accounted([(ETH, "55", "")]) == {"55": Decimal(3)}
+        assert await held.correct(replace(rest, slice_version=left.version), nothing) is Written.APPLIED
+        told = await held.booked([(ETH, "55", "")])
+        assert (sum(row.quantity for row in told), {row.ours for row in told}) == (3, {True})
     assert "t2" not in await rig.slices()
     positions, _, realised = rig.books()
     assert positions["ETHUSDT"] == 0
@@ -231,9 +279,10 @@ async def test_exit_fills_shrink_the_slice_until_it_is_closed(rig: Rig) -> None:
 async def test_a_quantity_never_falls_below_zero(rig: Rig) -> None:
     order = await rig.order("o2", client="c-8", symbol=ETH)
     before = rig.books()
+    judged = (await rig.slices())["t2"].version
     async with rig.run() as held:
         more = correction(Handler.EXIT_FILL, order, "4", OrderStatus.FILLED, fill(1, ETH, Side.BUY, "4", 3_900))
-        assert await held.correct(more, nothing) is Written.CHANGED
+        assert await held.correct(replace(more, slice_version=judged), nothing) is Written.CHANGED
     assert (await rig.slices())["t2"].quantity == 3
     assert await rig.order("o2", client="c-8", symbol=ETH) == order
     assert rig.books() == before

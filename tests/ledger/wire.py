@@ -25,6 +25,8 @@ class Wire:
     struck: bool = False
     before: bool = False
     port: int = 0
+    carried: int = 0
+    """Octets of answers."""
     _lines: list[asyncio.StreamWriter] = field(default_factory=list)
     silent: bool = False
 
@@ -75,6 +77,7 @@ class Wire:
                 if head[:1] == b"Z" and self.countdown == 0:
                     self._strike()
                     break
+                self.carried += len(head) + len(body)
                 writer.write(head + body)
         writer.close()
 

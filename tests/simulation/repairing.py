@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class RepairPort:
     """The `Repairs` port of a process."""
 
+    adopts = False
+
     def __init__(self, office: "Office", bot: Bot, process: Process) -> None:
         self.office, self.bot, self.process, self.dice, self.served = office, bot, process, office.dice, office.served
 

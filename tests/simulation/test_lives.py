@@ -11,7 +11,7 @@ from tests.simulation.tally import Tally
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.plan import RepairKind
 
-SEEDS = 200
+SEEDS = 120
 MOST_PLACES = 22
 """Calls of the action path, each before and after it took effect."""
 

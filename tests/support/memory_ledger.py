@@ -1,13 +1,14 @@
 """A ledger in memory: what `PostgresLedger` does, without a database. It passes the same contract suite."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from accountsync.domain.account import Fill, OrderStatus, PositionSide, Side
 from accountsync.domain.expected import ExpectedOrder, ExpectedPosition, ExpectedState
 from accountsync.domain.ledger import (
+    Booked,
     Correction,
     Handler,
     LedgerOrder,
@@ -141,18 +142,34 @@ class _Locked:
     async def used(self, fills: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         return frozenset((self._canonical(symbol), fill) for symbol, fill in self._tables.used_fills) & frozenset(fills)
 
-    async def accounted(self, ids: Collection[tuple[str, str, str]]) -> Mapping[str, Decimal]:
-        result: dict[str, Decimal] = {}
-        for event in self._tables.history.values():
-            asked = any(
+    async def trade_orders(self, trades: Collection[tuple[str, str]]) -> tuple[LedgerOrder, ...]:
+        rows = (self._seen_order(row) for row in self._tables.orders.values())
+        return tuple(row for row in rows if row.trade_id and (row.symbol, row.trade_id) in trades)
+
+    async def booked(self, ids: Collection[tuple[str, str, str]]) -> tuple[Booked, ...]:
+        ours = set(self._tables.used_fills.values())
+        return tuple(
+            Booked(
+                self._canonical(event.symbol),
+                event.exchange_id,
+                event.client_id,
+                Purpose[event.kind],
+                event.quantity,
+                event.event_id in ours,
+                event.trade_id,
+            )
+            for event in self._tables.history.values()
+            if event.kind in Purpose.__members__
+            and not event.synthetic
+            and any(
                 self._canonical(event.symbol) == symbol
                 and ((exchange and event.exchange_id == exchange) or (client and event.client_id == client))
                 for symbol, exchange, client in ids
             )
-            if asked and event.kind == "EXIT" and not event.synthetic:
-                key = event.exchange_id or event.client_id
-                result[key] = result.get(key, ZERO) + event.quantity
-        return result
+        )
+
+    async def written(self, event_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(self._tables.history.keys() & set(event_ids))
 
     async def correct(self, correction: Correction, fence: Fence) -> Written:
         symbol = correction.order.symbol
@@ -248,6 +265,10 @@ class _Locked:
     def _fill(self, tables: Tables, correction: Correction, symbol: str, quantity: Decimal) -> Decimal:
         order, price = correction.order, correction.price
         held = tables.slices.get(order.trade_id)
+        if correction.slice_version != (self._seen(held).version if held and held.quantity else ""):
+            raise _ChangedError
+        if held is not None and (not held.quantity or held.symbol != symbol):
+            raise _ChangedError
         if order.purpose is Purpose.ENTRY:
             if held is None:
                 side = SliceSide.LONG if order.side is Side.BUY else SliceSide.SHORT

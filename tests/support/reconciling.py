@@ -24,11 +24,16 @@ POLICY = Policy(mode=Mode.PAUSE, order_id_prefix="bot_", parity=Parity())
 
 
 class Stubborn(MemoryLedger):
-    """`against`: key of an order → raised where a correction of it is to be written."""
+    """`against`: key of an order → raised where a correction of it is to be written; `after`: once it was.
+
+    `before_writing`: what the bot does right before that.
+    """
 
     def __init__(self, now: Callable[[], int]) -> None:
         super().__init__(now)
         self.against: dict[str, LedgerError] = {}
+        self.after: dict[str, LedgerError] = {}
+        self.before_writing: Callable[[], object] = int
 
     @asynccontextmanager
     async def locked(self, canonical: Canonical) -> AsyncIterator[LockedLedger]:
@@ -38,9 +43,28 @@ class Stubborn(MemoryLedger):
             async def correct(correction: Correction, fence: Fence) -> Written:
                 if correction.order.key in self.against:
                     raise self.against[correction.order.key]
-                return await write(correction, fence)
+                self.before_writing()
+                outcome = await write(correction, fence)
+                if correction.order.key in self.after:
+                    raise self.after[correction.order.key]
+                return outcome
 
             ledger.correct = correct  # type: ignore[method-assign]
+            yield ledger
+
+
+class Halting(Stubborn):
+    """Its changes are never answered."""
+
+    @asynccontextmanager
+    async def locked(self, canonical: Canonical) -> AsyncIterator[LockedLedger]:
+        async with super().locked(canonical) as ledger:
+
+            async def correct(*_: object) -> Written:
+                await asyncio.Event().wait()
+                raise AssertionError("it was answered")
+
+            ledger.correct = correct  # type: ignore[method-assign, assignment]
             yield ledger
 
 

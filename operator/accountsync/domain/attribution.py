@@ -10,12 +10,11 @@ Invariants:
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from accountsync.domain.account import Fill, PositionSide
-from accountsync.domain.finding import EXACT, ZERO
-from accountsync.domain.ledger import Attribution, Evidence, LedgerOrder, Purpose, Slice, SliceSide
+from accountsync.domain.accounting import Named, Rows, spent
+from accountsync.domain.ledger import Attribution, Booked, Evidence, LedgerOrder, Purpose, Slice, SliceSide
 from accountsync.domain.sharing import ALONE, Sharing
 
 EXIT_WORD = re.compile(r"[-_.:](?:exit|close|stop|sl|tp|x)[0-9]{0,4}\Z", re.IGNORECASE)
@@ -31,43 +30,43 @@ NOBODY: frozenset[str] = frozenset()
 
 def evidence(
     fills: Iterable[Fill],
-    orders: Iterable[LedgerOrder],
+    orders: Sequence[LedgerOrder],
     *,
     client_ids: Mapping[str, str],
     used: Collection[str],
-    accounted: Mapping[str, Decimal],
+    booked: Sequence[Booked],
+    slices: Sequence[Slice] = (),
     sharing: Sharing = ALONE,
     prefix: str = "",
 ) -> list[Evidence]:
     """The fills of one symbol that may be exits, with what the ledger knows of them. `orders`: its own of that symbol.
 
     `client_ids`: the exchange's order id → the client order id. `used`: ids of the fills that corrections and synthetic
-    exits accounted for. `accounted`: order id, or else client order id → how much of that order the bot itself wrote
-    into its history; that says nothing of which fills, so the earliest are taken, and one that it ends within.
-    `sharing` and `prefix`: whose orders are a sibling's.
+    exits accounted for. `booked`: what the history holds of `orders` and of what is behind the fills. `slices`: those
+    that are to be closed, of whose trades `orders` are all. `sharing` and `prefix`: whose orders are a sibling's.
     """
-    by_id: dict[str, LedgerOrder] = {}
-    by_client_id: dict[str, LedgerOrder] = {}
-    for order in orders:
-        if order.exchange_id:
-            by_id[order.exchange_id] = order
-        elif order.client_id:
-            by_client_id[order.client_id] = order
-    left = dict(accounted)
-    rows = []
+    rows = Rows(orders)
+    trades = {name: each.trade_id for each in slices for name in (each.entry_client_id, each.trade_id) if name}
+    exits: list[Named] = []
     for fill in sorted(fills, key=by_time):
-        client_id = client_ids.get(fill.order_id, "")
-        row = by_id.get(fill.order_id) or by_client_id.get(client_id)
-        client_id = client_id or (row.client_id if row else "")
-        ref = fill.order_id if fill.order_id in left else client_id
-        taken = fill.id in used
-        if not taken and left.get(ref, ZERO) > 0:
-            left[ref] = EXACT.subtract(left[ref], fill.quantity)
-            taken = True
+        row = rows.of(fill.order_id, client_ids.get(fill.order_id, ""))
+        client_id = client_ids.get(fill.order_id, "") or (row.client_id if row else "")
         entry = row is not None and row.purpose is Purpose.ENTRY
         if not entry and (row is not None or sharing.owner(client_id, prefix) is None):
-            rows.append(Evidence(fill, client_id, row.trade_id if row else "", row.sub_tag if row else "", taken))
-    return rows
+            trade = row.trade_id if row is not None and row.trade_id else trades.get(stem(client_id), "")
+            exits.append(Named(fill, row, client_id, trade))
+    taken, doubted = spent(exits, orders, slices, used=used, booked=booked)
+    return [
+        Evidence(
+            fill=each.fill,
+            client_id=each.client_id,
+            trade_id=each.row.trade_id if each.row else "",
+            sub_tag=each.row.sub_tag if each.row else "",
+            used=each.fill.id in taken,
+            doubted=each.fill.id in doubted,
+        )
+        for each in exits
+    ]
 
 
 def by_time(fill: Fill) -> tuple[int, int, str]:

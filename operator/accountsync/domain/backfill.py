@@ -93,7 +93,9 @@ class _Case:
         usable = (
             row for row in each.values() if row.fill.symbol in symbols and not row.used and row.client_id not in entries
         )
-        self._free = sorted(usable, key=lambda row: by_time(row.fill))
+        told = sorted(usable, key=lambda row: by_time(row.fill))
+        self._free = [row for row in told if not row.doubted]
+        self._doubted = [row for row in told if row.doubted]
         self._look()
 
     def close(self, *, guesses: bool) -> bool:
@@ -114,6 +116,8 @@ class _Case:
 
     def why(self, each: Slice, *, may_guess: bool) -> NoGo:
         """Why this one stays open."""
+        if any(each.trade_id in self._leads.of(row)[1] for row in self._doubted):
+            return NoGo.FILLS_MAYBE_BOOKED
         if each.trade_id in self._led:
             own = (row for row in self._free if each.trade_id in self._trades[row.fill.id])
             alone = all(len(self._trades[row.fill.id]) == 1 for row in own)

@@ -99,6 +99,7 @@ class NoGo(StrEnum):
     AMBIGUOUS = "Ambiguous"
     FILLS_DO_NOT_ADD_UP = "FillsDoNotAddUp"
     FILLS_UNKNOWN = "FillsUnknown"
+    FILLS_MAYBE_BOOKED = "FillsMaybeBooked"
 
 
 REASONS: Mapping[NoGo, str] = {
@@ -110,6 +111,7 @@ REASONS: Mapping[NoGo, str] = {
     NoGo.AMBIGUOUS: "a fill leads to more than one open slice",
     NoGo.FILLS_DO_NOT_ADD_UP: "the fills do not add up to what the slice holds open",
     NoGo.FILLS_UNKNOWN: "the exchange did not tell its fills, or not all of them",
+    NoGo.FILLS_MAYBE_BOOKED: "the ledger's orders count its fills, and nothing tells whether the slice has them",
 }
 
 
@@ -119,6 +121,7 @@ class Evidence:
 
     `client_id`: the order's; empty: it has none. `trade_id`: what the ledger itself wrote to that order, by the
     exchange's id or the client order id. `sub_tag`: likewise. `used`: the ledger has accounted for it already.
+    `doubted`: it may have, and does not tell.
     """
 
     fill: Fill
@@ -126,6 +129,23 @@ class Evidence:
     trade_id: str = ""
     sub_tag: str = ""
     used: bool = False
+    doubted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What the history holds of one order, by the ids of that row of it; each may be empty. No synthetic exit is in it.
+
+    `ours`: a correction made it, and not the bot.
+    """
+
+    symbol: str
+    exchange_id: str
+    client_id: str
+    purpose: Purpose
+    quantity: Decimal
+    ours: bool = False
+    trade_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +188,8 @@ class Correction:
     `order`: the ledger's row; for ADOPT the one to make. `filled` and `status`: the exchange's. `fills`: those behind
     what the ledger lacks of `filled`, which it then accounts for: the slice changes by them and by nothing else, and
     synthetic exits may have left none. `price`: their average. `exchange_id`: for a row that has none yet. A CANCEL
-    accounts for its fills first, by the purpose of the order.
+    accounts for its fills first, by the purpose of the order. `slice_version`: of the slice that `fills` change; empty:
+    the trade has none, open or closed, and its entry opens one. A closed slice is never opened again.
     """
 
     handler: Handler
@@ -180,6 +201,7 @@ class Correction:
     fills: tuple[Fill, ...] = ()
     at: int = 0
     exchange_id: str = ""
+    slice_version: str = ""
 
 
 class Written(StrEnum):
@@ -189,6 +211,8 @@ class Written(StrEnum):
     ALREADY = "already"
     CHANGED = "changed"
     """The rows are not what was judged any more: nothing was written."""
+    UNKNOWN = "unknown"
+    """It was lost while committing: the history tells at the next run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ A `missing_in_db` of the ledger runbook is an UnexpectedOrder here, a `missing_f
 
 Invariants:
 1. A slice changes by the fills of a correction, and by nothing else; they are exactly what the ledger lacks. Fills that
-   a synthetic exit has accounted for put the order's row right, and no slice.
+   a synthetic exit has accounted for put the order's row right, and no slice. What the history holds already, the slice
+   may have too.
 2. The ledger is never taken back: it does not know of more than the exchange did, and no slice goes below zero.
 3. An order is adopted only where its client id is one that the ledger itself made for an open slice. What is filled of
    it already is the next finding's.
@@ -16,6 +17,7 @@ Invariants:
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -24,7 +26,7 @@ from accountsync.domain.attribution import LEGS, by_time, stem
 from accountsync.domain.backfill import average, event_id
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.finding import EXACT, ZERO, Answers, Finding, plain, sanitize
-from accountsync.domain.ledger import Correction, Handler, LedgerOrder, Purpose, Slice
+from accountsync.domain.ledger import Booked, Correction, Handler, LedgerOrder, Purpose, Slice
 
 HANDLED = frozenset({Rule.UNEXPECTED_ORDER, Rule.MISSING_ORDER, Rule.ORDER_DIVERGENCE})
 LONGEST_CHAIN = 4
@@ -48,6 +50,10 @@ class Refusal(StrEnum):
     FILLS_DO_NOT_ADD_UP = "FillsDoNotAddUp"
     NOT_OWN = "NotOwn"
     UNATTRIBUTED = "Unattributed"
+    ALREADY_BOOKED = "AlreadyBooked"
+    ANOTHER_SYMBOL = "AnotherSymbol"
+    POSITION_UNKNOWN = "PositionUnknown"
+    AWAY_FROM_POSITION = "AwayFromPosition"
 
 
 WHY: Mapping[Refusal, str] = {
@@ -64,6 +70,10 @@ WHY: Mapping[Refusal, str] = {
     Refusal.FILLS_DO_NOT_ADD_UP: "the fills of the order do not add up to what the ledger lacks",
     Refusal.NOT_OWN: "the order's client id does not begin with spec.bot.orderIdPrefix",
     Refusal.UNATTRIBUTED: "the order's client id leads to no single open slice of the ledger",
+    Refusal.ALREADY_BOOKED: "the ledger's history holds more of the order than its row: its slice may have the fills",
+    Refusal.ANOTHER_SYMBOL: "the trade of the ledger's row is open in another symbol",
+    Refusal.POSITION_UNKNOWN: "the position of its symbol is not known for certain now: the next run judges it again",
+    Refusal.AWAY_FROM_POSITION: "its fills would take the open slices away from the exchange's position, or past it",
 }
 
 
@@ -114,12 +124,14 @@ def correction(
     *,
     profile: str,
     used: Collection[str] = frozenset(),
+    booked: Iterable[Booked] = (),
     prefix: str = "",
 ) -> Correction | Refusal:
     """What to bring into the ledger of `finding`, which is confirmed, or why nothing.
 
-    `row` and `found`: as `row_of` and `found_for` gave them. `slices`: all open ones of the symbol. `fills`: of the
-    symbol, since the order was made; None: not known. `used`: ids of those that the ledger has accounted for by ours.
+    `row` and `found`: as `row_of` and `found_for` gave them. `slices`: all open ones of the symbol, and those of its
+    trade in any other. `fills`: of the symbol, since the order was made; None: not known. `used`: ids of those that the
+    ledger has accounted for by ours. `booked`: what its history holds of the order, by any of its names.
     """
     if finding.rule not in HANDLED:
         return Refusal.NOT_HANDLED
@@ -130,7 +142,7 @@ def correction(
     return (
         _adoption(found, slices, profile, prefix)
         if row is None
-        else _lifecycle(row, found, slices, fills, profile, used)
+        else _lifecycle(row, found, slices, fills, profile, used, booked)
     )
 
 
@@ -141,6 +153,7 @@ def _lifecycle(
     fills: Iterable[Fill] | None,
     profile: str,
     used: Collection[str],
+    booked: Iterable[Booked],
 ) -> Correction | Refusal:
     refused = _incomparable(row, found)
     if refused is not None:
@@ -149,7 +162,13 @@ def _lifecycle(
     behind = _behind(found, lacking, fills, used) if lacking else ()
     if isinstance(behind, Refusal):
         return behind
-    return (_unfit(row, behind, slices) if behind else None) or _put(row, found, behind, profile)
+    if not behind:
+        return _put(row, found, behind, profile)
+    if _sum_of(each.quantity for each in booked if each.purpose is row.purpose) > row.filled:
+        return Refusal.ALREADY_BOOKED
+    own = next((each for each in slices if each.trade_id == row.trade_id), None)
+    refused = _unfit(row, behind, own)
+    return refused or replace(_put(row, found, behind, profile), slice_version=own.version if own else "")
 
 
 def _incomparable(row: LedgerOrder, found: Order) -> Refusal | None:
@@ -195,13 +214,14 @@ def _behind(
     return Refusal.FILLS_DO_NOT_ADD_UP if accounted else tuple(fill for fill in rest if fill.id not in used)
 
 
-def _unfit(row: LedgerOrder, behind: Sequence[Fill], slices: Sequence[Slice]) -> Refusal | None:
-    """Why these fills cannot change the slice of `row`; None: they can."""
+def _unfit(row: LedgerOrder, behind: Sequence[Fill], own: Slice | None) -> Refusal | None:
+    """Why these fills cannot change the slice of `row`, which is `own`; None: they can."""
     if not row.trade_id:
         return Refusal.NO_TRADE
-    own = next((each for each in slices if (each.trade_id, each.symbol) == (row.trade_id, row.symbol)), None)
     if own is None:
         return None if row.purpose is Purpose.ENTRY else Refusal.NO_SLICE
+    if own.symbol != row.symbol:
+        return Refusal.ANOTHER_SYMBOL
     exits = own.side.exit is row.side
     if exits is not (row.purpose is Purpose.EXIT) or any(fill.leg not in LEGS[own.side] for fill in behind):
         return Refusal.ANOTHER_ORDER
@@ -244,7 +264,11 @@ def _adoption(found: Order, slices: Sequence[Slice], profile: str, prefix: str) 
 
 
 def _sum(fills: Iterable[Fill]) -> Decimal:
+    return _sum_of(fill.quantity for fill in fills)
+
+
+def _sum_of(quantities: Iterable[Decimal]) -> Decimal:
     total = ZERO
-    for fill in fills:
-        total = EXACT.add(total, fill.quantity)
+    for quantity in quantities:
+        total = EXACT.add(total, quantity)
     return total

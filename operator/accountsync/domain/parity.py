@@ -5,7 +5,8 @@ Out: the ghosts, which of them are confirmed, and, from a second pass over the s
 
 Invariants (ledger runbook, "automated parity heartbeat"):
 1. A ghost is a position: on a shared account the bots' virtual quantities are summed before they are compared, and one
-   Unknown belief makes all of it Unknown. In hedge mode each leg is a position of its own, which no sibling offsets.
+   Unknown belief makes all of it Unknown; where a ledger's own part comes to nothing, it has no ghost. In hedge mode
+   each leg is a position of its own, which no sibling offsets.
 2. What the exchange still holds a part of is no ghost: that is a PositionMismatch, for people. Less than a step is
    nothing.
 3. Each confirmation takes a newer snapshot and a newer belief, of at least the grace after the exchange's last change,
@@ -142,7 +143,7 @@ def look(
             unknown.add(key)
             if key in memory:
                 after[key] = memory[key]
-        elif _tradable(ghost.quantity, ghost.symbol, snapshot) and not any(
+        elif all(_tradable(each, ghost.symbol, snapshot) for each in (ghost.quantity, ghost.open.quantity)) and not any(
             _tradable(row.quantity, row.symbol, snapshot) for row in rows
         ):
             sight = after[key] = _seen(memory.get(key), ghost, as_of, snapshot.timestamp)

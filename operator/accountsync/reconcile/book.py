@@ -44,13 +44,14 @@ class Book:
     """What is remembered between two runs. A new process begins with an empty one, which is safe.
 
     `asked`: symbol → monotonic seconds of when its fills were last asked for. `client_ids`: of orders behind fills, by
-    symbol and the exchange's id.
+    symbol and the exchange's id. `unsure`: changes that were lost while they were written; the next run looks them up.
     """
 
     sights: Memory = field(default_factory=dict)
     verdicts: Mapping[GhostKey, Verdict] = field(default_factory=dict)
     asked: Mapping[str, float] = field(default_factory=dict)
     client_ids: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    unsure: "tuple[Change, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

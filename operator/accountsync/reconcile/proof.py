@@ -4,7 +4,7 @@ Invariants: so many questions a run, those that waited longest first; what was r
 many is None, and proves nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from accountsync.domain.account import Fill
 from accountsync.domain.attribution import evidence
@@ -78,14 +78,17 @@ class Proof:
             return None
         named = [(symbol, "", client_id) for client_id in client_ids.values() if client_id]
         rows |= {row.key: row for row in (await ledger.orders(named) if named else ())}
-        refs = [(symbol, order_id, client_ids.get(order_id, "")) for order_id in order_ids]
-        accounted = await ledger.accounted(refs) if refs else {}
+        trades = [(symbol, row.trade_id) for row in slices]
+        rows |= {row.key: row for row in (await ledger.trade_orders(trades) if fills else ())}
+        refs = {(symbol, order_id, client_ids.get(order_id, "")) for order_id in order_ids}
+        refs |= {(symbol, row.exchange_id, row.client_id) for row in rows.values()}
         return evidence(
             fills,
-            rows.values(),
+            tuple(rows.values()),
             client_ids=client_ids,
             used=used,
-            accounted=accounted,
+            booked=await ledger.booked(sorted(refs)) if refs else (),
+            slices=slices,
             sharing=self._sharing,
             prefix=self._prefix,
         )
@@ -109,6 +112,9 @@ class Proof:
             names[order_id] = name
         return names
 
-    def kept(self) -> dict[tuple[str, str], str]:
-        """What is worth remembering of the client ids."""
-        return dict(list(self.client_ids.items())[-KEPT:])
+    def kept(self, symbols: Collection[str] = ()) -> dict[tuple[str, str], str]:
+        """What is worth remembering of the client ids: all of `symbols`, whose ghosts wait for them, and the newest."""
+        names = list(self.client_ids.items())
+        return dict(
+            name for number, name in enumerate(names, KEPT - len(names)) if number >= 0 or name[0][0] in symbols
+        )

@@ -13,7 +13,7 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from accountsync.cycle import Cycle
@@ -22,18 +22,29 @@ from accountsync.domain.attribution import stem
 from accountsync.domain.backfill import backfill
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.finding import Finding, worst_first
-from accountsync.domain.ledger import Handler, LedgerOrder, NoGo, Slice, Written
-from accountsync.domain.lifecycle import HANDLED, WHY, Refusal, correction, found_for, row_of
+from accountsync.domain.ledger import Correction, Handler, LedgerOrder, NoGo, Slice, Written
+from accountsync.domain.lifecycle import HANDLED, WHY, Refusal, row_of
 from accountsync.domain.parity import GhostKey, Look, Open, collect, look, reckoned, tally_up
 from accountsync.domain.policy import Mode, Parity, Policy, UnexpectedOrders
 from accountsync.domain.sharing import Sharing
-from accountsync.errors import LedgerBusy, LedgerError, LedgerReason, LedgerRefused, LedgerUnavailable
+from accountsync.domain.towards import astray
+from accountsync.errors import (
+    LedgerBusy,
+    LedgerError,
+    LedgerOutcomeUnknown,
+    LedgerReason,
+    LedgerRefused,
+    LedgerUnavailable,
+)
 from accountsync.observe import in_exchange_terms
 from accountsync.ports import LockedLedger
 from accountsync.reconcile.book import Book, Change, Run, Stopped, Task, Verdict
+from accountsync.reconcile.judging import Judging
 from accountsync.reconcile.proof import Proof
 
 MAX_CHANGES = 100
+LONGEST_SECONDS = 120.0
+"""The lock of the ledger and a connection are held no longer than this, whatever the policy's timeout."""
 JUDGED_AGAIN_AFTER = 60.0
 """Seconds after which the end of a quarantined ghost is looked for again: its fills may have been told late."""
 NEVER = float("-inf")
@@ -45,14 +56,14 @@ async def run(cycle: Cycle, policy: Policy, sharing: Sharing, task: Task, book: 
     assert cycle.complete, "what was not judged is not reconciled"
     assert snapshot is not None
     work = _Work(cycle, snapshot, in_exchange_terms(policy, task.exchange), sharing, task, book)
-    late = LedgerUnavailable(LedgerReason.TIMEOUT, f"the run did not end within {policy.timeout:g} s")
+    seconds = min(policy.timeout, LONGEST_SECONDS)
     try:
-        async with asyncio.timeout(policy.timeout), task.ledger.locked(task.exchange.canonical_symbol) as ledger:
+        async with asyncio.timeout(seconds), task.ledger.locked(task.exchange.canonical_symbol) as ledger:
             await work.go(ledger)
     except LedgerError as error:
         work.result = replace(work.result, error=error)
     except TimeoutError:
-        work.result = replace(work.result, error=late)
+        work.result = replace(work.result, error=work.late(seconds))
     except Stopped as stopped:
         work.result = replace(work.result, stopped=str(stopped))
     return work.result
@@ -75,23 +86,33 @@ class _Work:
             task.exchange, book.client_ids, snapshot.timestamp, sharing=sharing, prefix=policy.order_id_prefix
         )
         self._now = task.clock.monotonic()
-        self._corrected: set[str] = set()
-        """Symbols of which an order was put right, or would have been."""
+        self._told_only: set[str] = set()
+        """Symbols of which an order would have been put right, were it not withheld."""
         self._changed_symbols: set[str] = set()
+        """Symbols of which an order was put right, or is another by now."""
+        self._touched: set[tuple[str, str]] = set()
+        """Symbols and trades whose slices are not as they were read."""
+        self._names_worth: frozenset[str] = frozenset()
         self._left = MAX_CHANGES
 
     async def go(self, ledger: LockedLedger) -> None:
+        await self._look_up(ledger)
         shown = sorted(self._cycle.outcome.shown, key=worst_first)
         findings = [finding for finding in shown if finding.rule in HANDLED]
         rows = await ledger.orders([name for finding in findings for name in _names(finding)]) if findings else ()
         rows_of = {finding.key: row_of(finding, rows) for finding in findings}
         virtual, slices = await self._leaf_through(ledger, findings, rows_of)
-        for finding in findings:
-            await self._correct(finding, rows_of[finding.key], slices, ledger)
+        judging = Judging(self._cycle, self._snapshot, self._policy, self._task.profile, self._proof, ledger)
+        judged = [(finding, await judging.of(finding, rows_of[finding.key], slices)) for finding in findings]
+        made = [verdict for _, verdict in judged if isinstance(verdict, Correction)]
+        refused = astray(made, virtual, self._snapshot, self._sharing)
+        for finding, verdict in judged:
+            why = refused.get(verdict.event_id) if isinstance(verdict, Correction) else None
+            await self._correct(finding, why or verdict, ledger)
         await self._heartbeat(virtual, ledger)
         asked = {**self._book.asked, **dict.fromkeys(self._proof.asked, self._now)}
         self.result = replace(
-            self.result, book=replace(self.result.book, asked=asked, client_ids=self._proof.kept())
+            self.result, book=replace(self.result.book, asked=asked, client_ids=self._proof.kept(self._names_worth))
         )  # fmt: skip
 
     async def _leaf_through(
@@ -118,48 +139,33 @@ class _Work:
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
-    async def _correct(
-        self, finding: Finding, row: LedgerOrder | None, slices: Iterable[Slice], ledger: LockedLedger
-    ) -> None:
-        """Bring into the ledger what the exchange proved of one order."""
-        found = found_for(finding, row, self._cycle.state.answers, self._snapshot.orders)
-        symbol, fills, used = finding.symbol, None, frozenset[str]()
-        if row is not None and found is not None and found.filled > row.filled:
-            made = min((at for at in (row.created, found.created) if at is not None), default=None)
-            told = await self._proof.fills(symbol, None if made is None else made - self._policy.order_grace_ms)
-            if told is not None:
-                fills = [fill for fill in told if fill.order_id == found.id]
-                pairs = await ledger.used([(symbol, fill.id) for fill in fills])
-                used = frozenset(fill_id for _, fill_id in pairs)
-        here = [each for each in slices if each.symbol == symbol]
-        verdict = correction(
-            finding,
-            row,
-            found,
-            here,
-            fills,
-            profile=self._task.profile,
-            used=used,
-            prefix=self._policy.order_id_prefix,
-        )
+    async def _correct(self, finding: Finding, verdict: Correction | Refusal, ledger: LockedLedger) -> None:
+        """Bring it into the ledger."""
         if isinstance(verdict, Refusal):
             self._refuse(finding.key, WHY[verdict])
             return
         if verdict.handler is Handler.ADOPT and self._cancels():
             self._refuse(finding.key, "remediation.unexpectedOrders has such orders cancelled, so it is not adopted")
             return
-        if not self._left:
+        symbol = finding.symbol
+        trade = (symbol, verdict.order.trade_id)
+        if not self._left or (verdict.fills and trade in self._touched):
             return
         self._left -= 1
-        self._corrected.add(symbol)
         outcome = None
-        if not self._task.withheld:
+        if self._task.withheld:
+            self._told_only.add(symbol)
+        else:
             try:
-                outcome = await ledger.correct(verdict, self._task.fence)
+                outcome = await self._written(
+                    ledger.correct(verdict, self._task.fence), Change.corrected(verdict, Written.UNKNOWN)
+                )
             except (LedgerRefused, LedgerBusy) as error:
                 self._hindered(finding.key, error)
                 return
             self._changed_symbols.add(symbol)
+            if verdict.fills:
+                self._touched.add(trade)
         self._changed(Change.corrected(verdict, outcome))
 
     def _cancels(self) -> bool:
@@ -188,6 +194,7 @@ class _Work:
             grace_ms=self._policy.order_grace_ms,
             traded=last,
         )
+        self._names_worth = frozenset(symbol for symbol, _ in seen.confirmed)
         verdicts = {key: verdict for key, verdict in self._book.verdicts.items() if key in seen.memory}
         due = self._due(seen.confirmed, verdicts)
         closed = 0
@@ -207,7 +214,7 @@ class _Work:
         due = [
             key
             for key in confirmed
-            if key[0] not in accepted | self._corrected
+            if key[0] not in accepted
             and "" not in accepted
             and (key not in verdicts or self._now - verdicts[key].at >= JUDGED_AGAIN_AFTER)
         ]
@@ -231,12 +238,16 @@ class _Work:
         judgement = backfill(self._task.profile, slices, rows, terms, shared=shared)
         only_told = bool(self._task.withheld) or terms.dry_run
         closed = 0
-        for synthetic in judgement.exits[: self._left]:
+        # what is told of an order of this symbol may be of these very fills
+        exits = () if symbol in self._told_only else judgement.exits
+        for synthetic in exits[: self._left]:
             self._left -= 1
             outcome = None
             if not only_told:
                 try:
-                    outcome = await ledger.close(synthetic, self._task.fence)
+                    outcome = await self._written(
+                        ledger.close(synthetic, self._task.fence), Change.closed(synthetic, Written.UNKNOWN)
+                    )
                 except (LedgerRefused, LedgerBusy) as error:
                     self._hindered(f"trade {synthetic.slice.trade_id}", error)
                     continue
@@ -250,7 +261,34 @@ class _Work:
         book = replace(self._book, sights=seen.memory, verdicts=verdicts)
         self.result = replace(self.result, book=book, tally=reckoned(seen, no_go, closed))
 
+    def late(self, seconds: float) -> LedgerError:
+        """What to say where the time is over."""
+        lost = [f"{change.name} {change.event_id}" for change in self.result.book.unsure]
+        after = f"; the next run looks up whether it wrote {', '.join(lost)}" if lost else ""
+        return LedgerUnavailable(LedgerReason.TIMEOUT, f"the run did not end within {seconds:g} s{after}")
+
     # --- what became of it -------------------------------------------------------------------------------------------
+
+    async def _written(self, write: Awaitable[Written], unsure: Change) -> Written:
+        """The outcome of a change; `unsure` is remembered where it was lost on its way."""
+        try:
+            return await write
+        except (LedgerOutcomeUnknown, asyncio.CancelledError):
+            self._changed(unsure)
+            book = self.result.book
+            self.result = replace(self.result, book=replace(book, unsure=(*book.unsure, unsure)))
+            raise
+
+    async def _look_up(self, ledger: LockedLedger) -> None:
+        """What became of the changes that an earlier run does not know the outcome of."""
+        unsure = self._book.unsure
+        if unsure:
+            known = await ledger.written([change.event_id for change in unsure])
+            for change in unsure:
+                if change.event_id in known:
+                    self._changed(replace(change, outcome=Written.APPLIED))
+        self._book = replace(self._book, unsure=())
+        self.result = replace(self.result, book=self._book)
 
     def _changed(self, change: Change) -> None:
         self.result = replace(self.result, changes=(*self.result.changes, change))

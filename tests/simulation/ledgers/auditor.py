@@ -44,7 +44,7 @@ class Auditor:
             if seen.confirmed or seen.memory != before:
                 self.say(f"{name}: something was concluded though not all was known")
             return
-        ghosts = {key for key in self.keys(bot) if self._flat(key, snapshot) and self.apart(key)}
+        ghosts = {key for key in self.keys(bot) if self._flat(key, snapshot) and self.apart(key, bot)}
         for key in seen.memory.keys() - ghosts - seen.unknown:
             self.say(f"{name}: a ghost is seen in {key}, and there is none")
         for key in self.keys(bot):
@@ -60,13 +60,16 @@ class Auditor:
         """The positions that the ledger of `bot` has a part of."""
         return {(each.symbol, self.market.leg(each.side)) for each in bot.store.slices()}
 
-    def apart(self, key: GhostKey) -> bool:
-        """Whether the ledgers together hold anything there."""
+    def apart(self, key: GhostKey, own: Bot) -> bool:
+        """Whether the ledgers together hold anything there, and the one of `own` by itself does, too."""
+        return all(abs(self._virtual(key, bots)) >= STEP for bots in (self.bots, [own]))
+
+    def _virtual(self, key: GhostKey, bots: list[Bot]) -> Decimal:
         total = ZERO
-        for each in (each for bot in self.bots for each in bot.store.slices()):
+        for each in (each for bot in bots for each in bot.store.slices()):
             if (each.symbol, self.market.leg(each.side)) == key:
                 total += each.quantity if self.market.hedged else each.signed
-        return abs(total) >= STEP
+        return total
 
     def _flat(self, key: GhostKey, snapshot: AccountSnapshot) -> bool:
         symbol, leg = key
@@ -182,7 +185,7 @@ class Auditor:
             self.say(f"{bot.store.profile}: it was written to")
         for each in bot.store.slices():
             key = (each.symbol, self.market.leg(each.side))
-            if self.market.held[key] or not self.apart(key):
+            if self.market.held[key] or not self.apart(key, bot):
                 continue
             lost = self.lost(bot, each.trade_id)
             proven = sum((fill.quantity for fill, _ in lost), ZERO) == each.quantity

@@ -93,7 +93,8 @@ class Bot:
         fills = market.fill(order, market.leg(side), quantity)
         if dice.random() >= self.loses / 2:
             row = self.store.orders[row.key]
-            self._later(lambda: self.store.bot_fills(new, row, fills, quantity, OrderStatus.FILLED))
+            torn = dice.random() < self.loses / 4
+            self._later(lambda: self.store.bot_fills(new, row, fills, quantity, OrderStatus.FILLED, torn=torn))
 
     def leave(self, trade: Trade, quantity: Decimal) -> None:
         """Close a trade, or a part of it."""
@@ -125,7 +126,8 @@ class Bot:
             market.cancel(order.id)
             status = OrderStatus.CANCELED
         if dice.random() >= self.loses and booked:
-            self._later(lambda: self.store.bot_fills(each, row, fills, filled, status))
+            torn = style == "row" and dice.random() < self.loses / 4
+            self._later(lambda: self.store.bot_fills(each, row, fills, filled, status, torn=torn))
         elif style == "tag" or (style == "row" and dice.random() < 0.5):
             self.store.put(replace(row, filled=filled, status=status))
 

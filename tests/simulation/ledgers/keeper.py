@@ -18,6 +18,7 @@ from accountsync.domain.lifecycle import Refusal, correction, row_of
 from accountsync.domain.parity import Look, Memory, collect, look, reckoned, tally_up
 from accountsync.domain.policy import Parity
 from accountsync.domain.sharing import Sharing, Sibling
+from accountsync.domain.towards import astray
 
 GRACE_MS = 5_000
 SIGHTINGS = 3
@@ -50,7 +51,7 @@ class Keeper:
         if snapshot is None:
             return
         if self.corrects:
-            self._lifecycle()
+            self._lifecycle(snapshot)
         self._heartbeat(snapshot)
 
     def restart(self) -> None:
@@ -103,10 +104,11 @@ class Keeper:
             return None
         return evidence(
             (fill for fill in market.fills if fill.symbol == symbol),
-            (order for order in store.orders.values() if order.symbol == symbol),
+            [order for order in store.orders.values() if order.symbol == symbol],
             client_ids={order.id: order.client_id for order in market.orders.values()},
             used={id_ for held, id_ in store.used if held == symbol},
-            accounted=store.accounted(),
+            booked=store.told(symbol),
+            slices=[each for each in store.slices() if each.symbol == symbol],
             sharing=self._sharing(),
             prefix=self.bot.prefix,
         )
@@ -126,19 +128,30 @@ class Keeper:
 
     # --- lifecycle ----------------------------------------------------------------------------------------------------
 
-    def _lifecycle(self) -> None:
+    def _lifecycle(self, snapshot: AccountSnapshot) -> None:
         """The lifecycle handlers, for what stood often enough to be confirmed."""
         store, sighted = self.bot.store, dict(self._sighted)
         self._sighted = {}
+        due: list[Correction] = []
         for row in list(store.orders.values()):
             found = self.market.orders[row.exchange_id]
             if row.status is not OrderStatus.OPEN or (found.status, found.filled) == (row.status, row.filled):
                 continue
             self._sighted[row.key] = sighted.get(row.key, 0) + 1
             if self._sighted[row.key] >= SIGHTINGS:
-                self._correct(row, found)
+                due += self._judge(row, found)
+        refused = astray(due, tally_up(store.slices()), snapshot, self._sharing())
+        for change in due:
+            if change.event_id in refused:
+                self.refusals[change.order.key] = refused[change.event_id]
+                continue
+            self.refusals.pop(change.order.key, None)
+            if self.writes and not store.moved(change):
+                self.auditor.correcting(self.bot, change)
+                if store.correct(change) is Written.APPLIED:
+                    self.auditor.corrected[change.handler] += 1
 
-    def _correct(self, row: LedgerOrder, found: Order) -> None:
+    def _judge(self, row: LedgerOrder, found: Order) -> list[Correction]:
         store, market = self.bot.store, self.market
         rule = Rule.ORDER_DIVERGENCE if found.status is OrderStatus.OPEN else Rule.MISSING_ORDER
         finding = Finding(rule, row.symbol, row.exchange_id, client_id=row.client_id)
@@ -150,13 +163,10 @@ class Keeper:
             None if self.faulty and self.dice.random() < 0.15 else market.fills,
             profile=store.profile,
             used={id_ for symbol, id_ in store.used if symbol == row.symbol},
+            booked=[each for each in store.told(row.symbol) if each.exchange_id == found.id],
             prefix=self.bot.prefix,
         )
         if isinstance(change, Correction):
-            self.refusals.pop(row.key, None)
-            if self.writes:
-                self.auditor.correcting(self.bot, change)
-                if store.correct(change) is Written.APPLIED:
-                    self.auditor.corrected[change.handler] += 1
-        else:
-            self.refusals[row.key] = change
+            return [change]
+        self.refusals[row.key] = change
+        return []

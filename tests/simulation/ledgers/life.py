@@ -144,6 +144,8 @@ class _World:
         for row in keeper.bot.store.orders.values():
             found = self.market.orders[row.exchange_id]
             over = row.status is OrderStatus.OPEN and found.status is not OrderStatus.OPEN
-            refused = row.key in keeper.refusals and not self.auditor.told_of(keeper.bot, row.exchange_id)
+            told = self.auditor.told_of(keeper.bot, row.exchange_id) and row.key not in keeper.bot.store.torn
+            never = row.key in keeper.bot.store.torn and row.trade_id in keeper.bot.store.over
+            refused = never or (row.key in keeper.refusals and not told)
             if over and keeper.corrects and self.writes and not refused:
                 self.auditor.say(f"{row.key} is {found.status}, and the ledger was never told")

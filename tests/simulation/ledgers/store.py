@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from accountsync.domain.account import Fill, OrderStatus, Side
 from accountsync.domain.ledger import (
+    Booked,
     Correction,
     Handler,
     LedgerOrder,
@@ -36,7 +37,8 @@ class Store:
     """The ledger of one profile.
 
     `writes`: how often somebody else than the bot changed it. `booked`: ids of all fills that the bot ever accounted
-    for, which a ledger does not know.
+    for, which a ledger does not know. `torn`: orders of which the bot wrote everything but their rows.
+    `over`: trades whose slices were closed.
     """
 
     profile: str
@@ -44,6 +46,9 @@ class Store:
     orders: dict[str, LedgerOrder] = field(default_factory=dict)
     history: list[Event] = field(default_factory=list)
     used: dict[tuple[str, str], str] = field(default_factory=dict)
+    synthetic: set[str] = field(default_factory=set)
+    torn: set[str] = field(default_factory=set)
+    over: set[str] = field(default_factory=set)
     writes: int = 0
     booked: set[str] = field(default_factory=set)
     _version: int = 0
@@ -60,14 +65,22 @@ class Store:
             total[each.symbol] = total.get(each.symbol, ZERO) + each.signed
         return total
 
-    def accounted(self) -> dict[str, Decimal]:
-        """Order id → how much of it the bot itself wrote into the history of its exits."""
+    def told(self, symbol: str) -> list[Booked]:
+        """What the history holds of orders."""
         ours = set(self.used.values())
-        total: dict[str, Decimal] = {}
-        for event in self.history:
-            if event.kind == "EXIT" and event.event_id not in ours:
-                total[event.ref] = total.get(event.ref, ZERO) + event.quantity
-        return total
+        return [
+            Booked(
+                symbol,
+                event.ref,
+                "",
+                Purpose(event.kind.lower()),
+                event.quantity,
+                event.event_id in ours,
+                event.trade_id,
+            )
+            for event in self.history
+            if event.kind in Purpose.__members__ and event.event_id not in self.synthetic
+        ]
 
     # --- the bot ------------------------------------------------------------------------------------------------------
 
@@ -76,9 +89,19 @@ class Store:
         self.orders[order.key] = replace(order, version=self._next())
 
     def bot_fills(
-        self, each: Slice, order: LedgerOrder, fills: list[Fill], filled: Decimal, status: OrderStatus
+        self,
+        each: Slice,
+        order: LedgerOrder,
+        fills: list[Fill],
+        filled: Decimal,
+        status: OrderStatus,
+        *,
+        torn: bool = False,
     ) -> bool:
-        """The bot accounts for fills of its order. False: somebody did so before, and nothing is written."""
+        """The bot accounts for fills of its order. False: somebody did so before, and nothing is written.
+
+        `torn`: it dies before it writes the order's row.
+        """
         row = self.orders.get(order.key)
         if any((fill.symbol, fill.id) in self.used for fill in fills) or (
             row is not None and row.filled > order.filled
@@ -86,7 +109,10 @@ class Store:
             return False
         if order.purpose is Purpose.EXIT and not self._can_lose(each.trade_id, fills):
             return False
-        self.put(replace(order, filled=filled, status=status))
+        if torn:
+            self.torn.add(order.key)
+        else:
+            self.put(replace(order, filled=filled, status=status))
         self._change(each, order.purpose, fills)
         self.booked.update(fill.id for fill in fills)
         for fill in fills:
@@ -105,17 +131,27 @@ class Store:
             return Written.CHANGED
         self.writes += 1
         del self.open[row.trade_id]
+        self.over.add(row.trade_id)
+        self.synthetic.add(exit_.event_id)
         self._use(exit_.fills, exit_.event_id)
         self._book(exit_.event_id, "EXIT", row.trade_id, row.quantity, exit_.fills[-1])
         return Written.APPLIED
+
+    def moved(self, change: Correction) -> bool:
+        """Whether the slice is not what was judged any more; one that is closed is never opened again."""
+        held = self.open.get(change.order.trade_id)
+        other = change.order.trade_id in self.over or (held.version if held else "") != change.slice_version
+        return bool(change.fills) and other
 
     def correct(self, change: Correction) -> Written:
         """Bring into it what the exchange proved of an order."""
         if any(event.event_id == change.event_id for event in self.history):
             return Written.ALREADY
         mine, adopts = self.orders.get(change.order.key), change.handler is Handler.ADOPT
-        if self._spent(change.fills) or (
-            mine is not None if adopts else mine is None or mine.version != change.order.version
+        if (
+            self.moved(change)
+            or self._spent(change.fills)
+            or (mine is not None if adopts else mine is None or mine.version != change.order.version)
         ):
             return Written.CHANGED
         order, quantity = change.order, sum((fill.quantity for fill in change.fills), ZERO)
@@ -132,7 +168,7 @@ class Store:
             )
             self._change(self.open.get(order.trade_id, new), order.purpose, change.fills)
             self._use(change.fills, change.event_id)
-        last = Event(change.event_id, change.handler, order.trade_id, quantity, exchange_id, change.at)
+        last = Event(change.event_id, order.purpose.name, order.trade_id, quantity, exchange_id, change.at)
         self.history.append(last)
         return Written.APPLIED
 
@@ -151,6 +187,8 @@ class Store:
         self.open.pop(each.trade_id, None)
         if quantity:
             self.open[each.trade_id] = replace(row, quantity=quantity, version=self._next())
+        else:
+            self.over.add(each.trade_id)
 
     def _spent(self, fills: Iterable[Fill]) -> bool:
         return any((fill.symbol, fill.id) in self.used for fill in fills)

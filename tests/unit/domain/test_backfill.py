@@ -12,7 +12,7 @@ from accountsync.domain.account import PositionSide
 from accountsync.domain.attribution import MOST_TAGGED, evidence
 from accountsync.domain.backfill import Judgement, backfill
 from accountsync.domain.expected import ExpectedState
-from accountsync.domain.ledger import REASONS, Attribution, Evidence, NoGo, Purpose, Slice
+from accountsync.domain.ledger import REASONS, Attribution, Booked, Evidence, NoGo, Purpose, Slice
 from accountsync.domain.policy import Parity
 from accountsync.domain.sharing import Sharing, Sibling
 
@@ -241,30 +241,34 @@ def test_an_exit_is_named_by_its_profile_trade_and_fills() -> None:
 
 def test_evidence_names_what_the_ledger_wrote_to_the_order() -> None:
     sold = fill("f1", bought="-1", order_id="1")
-    (by_id,) = evidence([sold], [row(client_id="")], client_ids={"1": "x"}, used=(), accounted={})
+    (by_id,) = evidence([sold], [row(client_id="")], client_ids={"1": "x"}, used=(), booked=())
     assert (by_id.trade_id, by_id.sub_tag, by_id.client_id, by_id.used) == ("t1", "tag-t1", "x", False)
-    (by_client_id,) = evidence([sold], [row(exchange_id="")], client_ids={"1": "c-1"}, used=(), accounted={})
+    (by_client_id,) = evidence([sold], [row(exchange_id="")], client_ids={"1": "c-1"}, used=(), booked=())
     assert by_client_id.trade_id == "t1"
-    (another,) = evidence([sold], [row(exchange_id="2")], client_ids={"1": "c-1"}, used=(), accounted={})
-    assert another.trade_id == ""
-    (nothing,) = evidence([sold], [], client_ids={}, used=["f1"], accounted={})
+    (triggered,) = evidence([sold], [row(exchange_id="2")], client_ids={"1": "c-1"}, used=(), booked=())
+    assert triggered.trade_id == "t1", "the child of a conditional order has an id of its own"
+    several = [row("r2", exchange_id="2"), row("r3", exchange_id="3", trade_id="t3")]
+    (ambiguous,) = evidence([sold], several, client_ids={"1": "c-1"}, used=(), booked=())
+    assert ambiguous.trade_id == ""
+    (nothing,) = evidence([sold], [], client_ids={}, used=["f1"], booked=())
     assert nothing == Evidence(sold, used=True)
 
 
 def test_evidence_leaves_entries_and_siblings_fills_out() -> None:
     sold = fill("f1", bought="-1", order_id="1")
-    assert not evidence([sold], [row(purpose=Purpose.ENTRY)], client_ids={}, used=(), accounted={})
+    assert not evidence([sold], [row(purpose=Purpose.ENTRY)], client_ids={}, used=(), booked=())
     sharing = Sharing((Sibling("other", "other_", ExpectedState(NOW)),))
-    assert not evidence([sold], [], client_ids={"1": "other_7"}, used=(), accounted={}, sharing=sharing, prefix="mine_")
-    assert evidence([sold], [], client_ids={"1": "mine_7"}, used=(), accounted={}, sharing=sharing, prefix="mine_")
+    assert not evidence([sold], [], client_ids={"1": "other_7"}, used=(), booked=(), sharing=sharing, prefix="mine_")
+    assert evidence([sold], [], client_ids={"1": "mine_7"}, used=(), booked=(), sharing=sharing, prefix="mine_")
 
 
 def test_what_the_bot_accounted_for_itself_is_the_earliest_fills_of_the_order() -> None:
     fills = [fill(f"f{number}", at=number, bought="-1", order_id="1") for number in range(4)]
     for ref, quantity, used in (("1", "0", 0), ("1", "2", 2), ("c-1", "1.5", 2), ("2", "1", 0)):
-        accounted = {ref: Decimal(quantity)}
-        rows = evidence(reversed(fills), [row()], client_ids={"1": "c-1"}, used=(), accounted=accounted)
-        assert [each.used for each in rows] == [number < used for number in range(4)], accounted
+        names = ("", ref) if ref == "c-1" else (ref, "")
+        history = [Booked(BTC, *names, Purpose.EXIT, Decimal(quantity))]
+        rows = evidence(reversed(fills), [row()], client_ids={"1": "c-1"}, used=(), booked=history)
+        assert [each.used for each in rows] == [number < used for number in range(4)], history
 
 
 def test_fills_of_another_symbol_prove_nothing() -> None:

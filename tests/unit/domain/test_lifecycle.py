@@ -11,7 +11,7 @@ from tests.support.slices import row, slice_
 from accountsync.domain.account import Fill, Order, OrderStatus, PositionSide, Side
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.finding import Finding, Question
-from accountsync.domain.ledger import Correction, Handler, LedgerOrder, Purpose, Slice
+from accountsync.domain.ledger import Booked, Correction, Handler, LedgerOrder, Purpose, Slice
 from accountsync.domain.lifecycle import WHY, Refusal, correction, found_for, row_of
 
 GONE = Finding(Rule.MISSING_ORDER, BTC, "1", observed="filled, filled 2 of 2")
@@ -234,3 +234,25 @@ def test_what_took_an_orders_place_is_followed() -> None:
     child = replace(on_exchange("2"), id="2")
     assert found_for(GONE, EXIT, {Question(BTC, "1"): stop, Question(BTC, "2"): child}, []) == child
     assert found_for(GONE, EXIT, {Question(BTC, "1"): stop}, []) is None
+
+
+def test_a_correction_names_the_slice_that_was_judged() -> None:
+    own = replace(slice_(quantity="2"), version="v7")
+    assert made(correct(GONE, EXIT, on_exchange("2"), [own], traded("2"))).slice_version == "v7"
+    opened = made(correct(GONE, ENTRY, on_exchange("2", side=Side.BUY), [], traded("2", side=Side.BUY)))
+    assert opened.slice_version == ""
+
+
+@pytest.mark.parametrize(("purpose", "refused"), [(Purpose.EXIT, True), (Purpose.ENTRY, False)])
+def test_what_the_history_holds_of_the_order_already_is_not_booked_again(purpose: Purpose, refused: bool) -> None:
+    history = [Booked(BTC, "1", "", purpose, Decimal("0.5"))]
+    got = correct(GONE, EXIT, on_exchange("2"), [slice_(quantity="2")], traded("2"), booked=history)
+    assert (got is Refusal.ALREADY_BOOKED) is refused
+    half = replace(EXIT, filled=Decimal("0.5"))
+    known = correct(GONE, half, on_exchange("2"), [slice_(quantity="2")], traded("0.5", "1.5"), booked=history)
+    assert isinstance(known, Correction)
+
+
+def test_a_trade_that_is_open_in_another_symbol_is_not_changed() -> None:
+    elsewhere = slice_(quantity="2", symbol=ETH)
+    assert correct(GONE, EXIT, on_exchange("2"), [elsewhere], traded("2")) is Refusal.ANOTHER_SYMBOL

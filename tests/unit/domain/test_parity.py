@@ -273,3 +273,11 @@ def test_a_tally_keeps_fifty_reasons_and_counts_all() -> None:
     tally = reckoned(Look(), {f"t{number:03}": NoGo.NO_FILLS for number in range(80)}, 0)
     assert tally.quarantined == 80
     assert list(tally.no_go) == [f"t{number:03}" for number in range(50)]
+
+
+def test_what_a_ledger_holds_nothing_of_by_itself_is_no_ghost_of_it() -> None:
+    both = Heartbeat(slice_("t1"), slice_("t2", "-1"))
+    for _ in range(4):
+        seen = both.look(sharing=sharing_with((BTC, "0.5")))
+    assert not seen.memory
+    assert not seen.confirmed

@@ -15,8 +15,12 @@ from accountsync.bot.ledger.rows import (
     NUMBER_RULE,
     OPEN,
     ORDER_COLUMNS,
+    TEXT_RULE,
     Reader,
     malformed,
+    ms,
+    text,
+    too_long,
     unusable,
 )
 from accountsync.domain.account import PositionSide
@@ -25,6 +29,7 @@ from accountsync.domain.ledger import LedgerOrder
 from accountsync.errors import BeliefUnobserved, Reason
 
 MAX_ACTIVE_ORDERS: Final = 20_000
+MAX_SYMBOLS: Final = 5_000
 
 _SLICE_FAULTS: Final = {
     "trade_id::text IS NULL OR trade_id::text = ''": "trade_id must not be empty",
@@ -33,29 +38,29 @@ _SLICE_FAULTS: Final = {
     "side::text IS NULL OR side::text NOT IN ('long', 'short')": "side must be long or short",
     unusable("quantity"): f"quantity {NUMBER_RULE}",
     "opened_at IS NULL": "opened_at must not be NULL",
+    **{too_long(name): f"{name} {TEXT_RULE}" for name in ("trade_id", "sub_tag", "symbol", "entry_client_order_id")},
 }
 _CASES: Final = " ".join(f"WHEN {fault} THEN {number}" for number, fault in enumerate(_SLICE_FAULTS))
 _BAD_SLICES: Final = (
-    "SELECT trade_id::text, fault FROM"
+    f"SELECT {text('trade_id')}, fault FROM"
     f" (SELECT trade_id, CASE {_CASES} END AS fault FROM {{slices}} WHERE profile::text = %s AND {OPEN}) AS judged"
     " WHERE fault IS NOT NULL ORDER BY trade_id LIMIT 1"
 )
 _REPEATED_SLICES: Final = (
-    "SELECT trade_id::text FROM {slices}"
+    f"SELECT {text('trade_id')} FROM {{slices}}"
     f" WHERE profile::text = %s AND {OPEN} GROUP BY trade_id HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
 )
 _SUMS: Final = (
-    "SELECT symbol::text, min(trade_id::text),"
-    " sum(CASE side::text WHEN 'long' THEN quantity ELSE -quantity END)::numeric"
-    f" FROM {{slices}} WHERE profile::text = %s AND {OPEN} GROUP BY symbol ORDER BY symbol"
+    f"SELECT {text('symbol')}, min(trade_id::text),"
+    " sum(CASE side::text WHEN 'long' THEN quantity::numeric ELSE - quantity::numeric END)"
+    f" FROM {{slices}} WHERE profile::text = %s AND {OPEN} GROUP BY symbol ORDER BY symbol LIMIT {MAX_SYMBOLS + 1}"
 )
 _ORDERS: Final = (
     f"SELECT {ORDER_COLUMNS} FROM {{orders}} WHERE profile::text = %s AND {ACTIVE} ORDER BY order_key LIMIT"
     f" {MAX_ACTIVE_ORDERS + 1}"
 )
 _HEARTBEAT: Final = (
-    "SELECT floor(extract(epoch FROM as_of::timestamptz) * 1000)::bigint, boot_id::text, ready FROM {heartbeat}"
-    " WHERE profile::text = %s"
+    f"SELECT {ms('as_of')}, left(boot_id::text, 128), ready FROM {{heartbeat}} WHERE profile::text = %s LIMIT 2"
 )
 
 
@@ -86,7 +91,7 @@ async def _heartbeat(asking: _Asking, source: str) -> tuple[int, str, bool]:
     rows = await asking.rows(_HEARTBEAT)
     if not rows:  # now(): the transaction's beginning, which is before what it sees
         return (
-            int((await asking.rows("SELECT floor(extract(epoch FROM now()) * 1000)::bigint, %s::text"))[0][0]),
+            int((await asking.rows(f"SELECT {ms('now()')}, %s::text"))[0][0]),
             "",
             True,
         )
@@ -96,7 +101,7 @@ async def _heartbeat(asking: _Asking, source: str) -> tuple[int, str, bool]:
         raise malformed(source, relation, boot_id, "is one of several of its profile: keep one")
     if as_of is None or ready is None:
         raise malformed(source, relation, boot_id, f"{'as_of' if as_of is None else 'ready'} must not be NULL")
-    return int(as_of), (boot_id or "")[:128], ready
+    return int(as_of), boot_id or "", ready
 
 
 async def _positions(asking: _Asking, source: str, reader: Reader) -> tuple[ExpectedPosition, ...]:
@@ -106,7 +111,14 @@ async def _positions(asking: _Asking, source: str, reader: Reader) -> tuple[Expe
     for (key,) in await asking.rows(_REPEATED_SLICES):
         raise malformed(source, relation, key, "trade_id is that of several open slices")
     result = []
-    for symbol, key, quantity in await asking.rows(_SUMS):
+    sums = await asking.rows(_SUMS)
+    if len(sums) > MAX_SYMBOLS:
+        raise BeliefUnobserved(
+            Reason.STATE_TOO_LARGE,
+            f"{source}: {relation} has open slices of more than {MAX_SYMBOLS} symbols of the profile: are ended ones"
+            " still open there?",
+        )
+    for symbol, key, quantity in sums:
         reader.symbol(symbol, lambda text, key=key: malformed(source, relation, key, text))  # type: ignore[misc]
         result.append(ExpectedPosition(symbol, PositionSide.NET, quantity))
     return tuple(result)

@@ -7,38 +7,45 @@ from typing import Any, Final
 
 from psycopg import sql
 
+from accountsync.bot.ledger.booked import BOOKED, Id, booked, grown, wanted
 from accountsync.bot.ledger.connecting import Connection
 from accountsync.bot.ledger.layout import LAYOUT
-from accountsync.bot.ledger.rows import ACTIVE, DECIMALS, OPEN, ORDER_COLUMNS, SLICE_COLUMNS
+from accountsync.bot.ledger.rows import ACTIVE, DECIMALS, OPEN, ORDER_COLUMNS, SLICE_COLUMNS, Reader, text
 from accountsync.domain.account import Fill
 from accountsync.errors import LedgerReason, LedgerRefused, LedgerUnreadable
-from accountsync.ports import Canonical
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL: Final = " WHERE profile::text = %(profile)s AND "
 _SUMS: Final = (
-    "SELECT coalesce(sum(CASE WHEN side::text = 'long' THEN quantity END), 0)::numeric,"
-    " coalesce(sum(CASE WHEN side::text = 'short' THEN quantity END), 0)::numeric"
+    "SELECT coalesce(sum(CASE WHEN side::text = 'long' THEN quantity::numeric END), 0::numeric),"
+    " coalesce(sum(CASE WHEN side::text = 'short' THEN quantity::numeric END), 0::numeric)"
     f" FROM {{slices}}{_ALL}symbol::text = %(symbol)s AND {OPEN}"
 )
 _POSITIONS: Final = (
     "UPDATE {positions} SET quantity = CASE side::text WHEN 'long' THEN %(long)s::numeric"
     " WHEN 'short' THEN %(short)s::numeric ELSE %(long)s::numeric - %(short)s::numeric END, updated_at = now()"
-    f"{_ALL}symbol::text = %(symbol)s"
+    f"{_ALL}symbol::text = %(symbol)s RETURNING side::text, quantity::numeric"
+)
+_POSITION: Final = (
+    "INSERT INTO {positions} (profile, symbol, side, quantity, updated_at)"
+    " VALUES (%(profile)s, %(symbol)s, 'net', %(net)s, now()) RETURNING quantity::numeric"
 )
 _CAPITAL: Final = (
     "UPDATE {capital_ledger} SET reserved ="
-    " (SELECT coalesce(sum(quantity * entry_price), 0) FROM {slices}"
+    " (SELECT coalesce(sum(quantity::numeric * entry_price::numeric), 0::numeric) FROM {slices}"
     f"{_ALL}{OPEN})"
-    " + (SELECT coalesce(sum(greatest(quantity - filled, 0) * price), 0) FROM {orders}"
+    " + (SELECT coalesce(sum(greatest(quantity::numeric - filled::numeric, 0::numeric) * price::numeric), 0::numeric)"
+    " FROM {orders}"
     f"{_ALL}purpose::text = 'entry' AND {ACTIVE}),"
-    " realised_pnl = realised_pnl + %(realised)s::numeric, updated_at = now() WHERE profile::text = %(profile)s"
+    " realised_pnl = realised_pnl::numeric + %(realised)s::numeric, updated_at = now()"
+    " WHERE profile::text = %(profile)s"
 )
 _HISTORY: Final = (
     "INSERT INTO {trade_history} (profile, event_id, trade_id, sub_tag, symbol, kind, quantity, price,"
     " client_order_id, exchange_order_id, synthetic, reason, at)"
     " VALUES (%(profile)s, %(event_id)s, %(trade_id)s, %(sub_tag)s, %(symbol)s, %(kind)s, %(quantity)s, %(price)s,"
     " %(client_id)s, %(exchange_id)s, %(synthetic)s, %(reason)s, %(at)s)"
+    " RETURNING quantity::numeric, price::numeric"
 )
 
 
@@ -47,33 +54,38 @@ class ChangedError(Exception):
 
 
 class Change:
-    """The statements. Symbols in rows are the ledger's own; `canonical` makes them unified."""
+    """The statements. Symbols in rows are the ledger's own; `reader` makes them unified."""
 
-    def __init__(self, connection: Connection, schema: str, profile: str, source: str, canonical: Canonical) -> None:
+    def __init__(self, connection: Connection, schema: str, profile: str, source: str, reader: Reader) -> None:
         self._connection = connection
         self._names = {name: sql.Identifier(schema, name) for name in LAYOUT}
         self._profile = profile
         self.source = source
-        self._canonical = canonical
+        self._reader = reader
 
-    async def rows(self, text: str, **values: object) -> list[tuple[Any, ...]]:
+    async def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
         """What a query gives; `profile` is known to it."""
-        statement = sql.SQL(text).format(**self._names)
+        statement = sql.SQL(query).format(**self._names)
         cursor = await self._connection.execute(statement, {"profile": self._profile, **values})
         return await cursor.fetchall() if cursor.description else [()] * cursor.rowcount
 
-    async def one(self, text: str, relation: str, **values: object) -> tuple[Any, ...]:
+    async def one(self, query: str, relation: str, **values: object) -> tuple[Any, ...]:
         """Change exactly one row, or raise LedgerRefused: a trigger or rule may have swallowed it, silently."""
-        rows = await self.rows(text, **values)
+        rows = await self.rows(query, **values)
         if len(rows) != 1:
             raise self.refused(
                 f"a change of one row of {relation} changed {len(rows)}: does a trigger or rule stand in"
             )
         return rows[0]
 
-    def refused(self, text: str) -> LedgerRefused:
+    def refused(self, why: str) -> LedgerRefused:
         """The database is against it."""
-        return LedgerRefused(LedgerReason.WRITE_REFUSED, f"{self.source}: {text}; all of it was rolled back")
+        return LedgerRefused(LedgerReason.WRITE_REFUSED, f"{self.source}: {why}; all of it was rolled back")
+
+    def exact(self, relation: str, stored: tuple[Decimal | None, ...], meant: tuple[Decimal | None, ...]) -> None:
+        """Raise LedgerRefused where the database did not store what was meant."""
+        if stored != meant:
+            raise self.refused(f"{relation} rounds or changes what is written to it: give its columns more decimals")
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
@@ -82,17 +94,22 @@ class Change:
         found = await self.rows("SELECT 1 FROM {trade_history}" + _ALL + "event_id::text = %(event)s", event=event_id)
         return bool(found)
 
+    async def booked_otherwise(self, seen: Mapping[Id, Decimal]) -> bool:
+        """Whether the bot booked something else of orders by now than what was `seen`."""
+        rows = await self.rows(BOOKED, **wanted(seen))
+        return grown(seen, booked(rows, seen, self._reader))
+
     async def has_used(self, symbol: str, fills: Collection[Fill]) -> bool:
         """Whether one of the fills is accounted for. `symbol` is unified."""
         if not fills:
             return False
-        text = "SELECT symbol::text FROM {used_fills}" + _ALL + "fill_id::text = ANY(%(fills)s)"
-        found = await self.rows(text, fills=[fill.id for fill in fills])
+        query = f"SELECT {text('symbol')} FROM {{used_fills}}{_ALL}fill_id::text = ANY(%(fills)s)"
+        found = await self.rows(query, fills=[fill.id for fill in fills])
         return any(self.unified(row[0]) == symbol for row in found)
 
     async def in_recovery(self) -> bool:
         """Whether this is a standby, which may not have seen the last commit."""
-        return bool((await self.rows("SELECT pg_is_in_recovery()"))[0][0])
+        return bool((await self.rows("SELECT pg_catalog.pg_is_in_recovery()"))[0][0])
 
     async def order(self, key: str) -> tuple[Any, ...]:
         """The row of that order_key, locked. Raises ChangedError."""
@@ -102,18 +119,20 @@ class Change:
         """The open slice of that trade, locked. Raises ChangedError."""
         return await self._locked("slices", SLICE_COLUMNS, f"trade_id::text = %(key)s AND {OPEN}", trade_id)
 
+    async def slices_of(self, trade_id: str) -> list[tuple[Any, ...]]:
+        """The slices of that trade, open or closed, locked."""
+        query = f"SELECT {SLICE_COLUMNS} FROM {{slices}}{_ALL}trade_id::text = %(key)s LIMIT 2 FOR UPDATE"
+        return await self.rows(query, key=trade_id)
+
     async def _locked(self, relation: str, columns: str, where: str, key: str) -> tuple[Any, ...]:
-        found = await self.rows(f"SELECT {columns} FROM {{{relation}}}{_ALL}{where} FOR UPDATE", key=key)
+        found = await self.rows(f"SELECT {columns} FROM {{{relation}}}{_ALL}{where} LIMIT 2 FOR UPDATE", key=key)
         if len(found) != 1:
             raise ChangedError
         return found[0]
 
     def unified(self, symbol: str) -> str:
         """The unified symbol; empty for one that the exchange does not list."""
-        try:
-            return self._canonical(symbol)
-        except KeyError:
-            return ""
+        return self._reader.unified(symbol)
 
     # --- what both changes do -----------------------------------------------------------------------------------------
 
@@ -134,7 +153,7 @@ class Change:
         synthetic: bool = False,
     ) -> None:
         """Append to the history."""
-        await self.one(
+        stored = await self.one(
             _HISTORY,
             "trade_history",
             event_id=event_id,
@@ -150,13 +169,14 @@ class Change:
             reason=reason,
             at=moment(at),
         )
+        self.exact("trade_history", stored, (quantity, rounded(price)))
 
     async def use(self, symbol: str, fills: Sequence[Fill], event_id: str) -> None:
         """Account for fills, so that nothing else is ever proved by them."""
         values: Mapping[str, object] = {f"fill_{number}": fill.id for number, fill in enumerate(fills)}
         places = ", ".join(f"(%(profile)s, %(symbol)s, %({name})s, %(event)s)" for name in values)
-        text = "INSERT INTO {used_fills} (profile, symbol, fill_id, event_id) VALUES " + places
-        if len(await self.rows(text, symbol=symbol, event=event_id, **values)) != len(fills):
+        query = "INSERT INTO {used_fills} (profile, symbol, fill_id, event_id) VALUES " + places
+        if len(await self.rows(query, symbol=symbol, event=event_id, **values)) != len(fills):
             raise self.refused("used_fills did not take all fills: does a trigger or rule stand in")
 
     async def recompute_position(self, symbol: str) -> None:
@@ -169,13 +189,14 @@ class Change:
             raise LedgerUnreadable(
                 LedgerReason.MALFORMED, f"{self.source}: slices: the open quantities of a symbol add up to no number"
             )
-        if not await self.rows(_POSITIONS, symbol=symbol, long=long, short=short):
-            await self.one(
-                "INSERT INTO {positions} (profile, symbol, side, quantity, updated_at)"
-                " VALUES (%(profile)s, %(symbol)s, 'net', %(net)s, now())",
-                "positions",
-                symbol=symbol,
-                net=long - short,
+        with localcontext(prec=64):
+            meant = {"long": long, "short": short, "net": long - short}
+        written = await self.rows(_POSITIONS, symbol=symbol, long=long, short=short)
+        for side, quantity in written:
+            self.exact("positions", (quantity,), (meant.get(side, meant["net"]),))
+        if not written:
+            self.exact(
+                "positions", await self.one(_POSITION, "positions", symbol=symbol, net=meant["net"]), (meant["net"],)
             )
 
     async def recompute_capital(self, realised: Decimal) -> None:

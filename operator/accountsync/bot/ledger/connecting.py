@@ -5,12 +5,14 @@ In:  a `Target`. Out: an open `AsyncConnection`, or why there is none.
 Invariants:
 1. The name is looked up once; every address that it stands for is checked, and one of these is dialled, while the
    certificate is still held against the name (DNS rebinding).
-2. Nothing of the environment takes part: no password file, no certificate or Kerberos ticket of a home folder.
+2. Nothing of the environment takes part: no password or option of a variable, no password file, no certificate or
+   Kerberos ticket of a home folder. libpq takes a variable for whatever it is not told, so it is told everything.
 3. No setting is made for a whole session: behind a pooler in transaction mode that would be someone else's session.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import ssl
@@ -21,7 +23,7 @@ from socket import SHUT_RDWR, SOCK_STREAM, socket
 from typing import Any, Final
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, pq
 from psycopg.rows import TupleRow
 
 from accountsync.bot.address import AddressPolicy
@@ -66,11 +68,12 @@ async def connect(target: Target, policy: AddressPolicy, seconds: float) -> Conn
 
 async def _dial(target: Target, address: str, root: str) -> Connection:
     parameters: dict[str, Any] = {
+        **_defaults(),
         "host": target.host,
         "hostaddr": address,
         "port": target.port,
         "user": target.user,
-        "password": target.password or None,
+        "password": target.password,
         "dbname": target.dbname,
         "application_name": target.application,
         "sslmode": target.sslmode,
@@ -86,6 +89,23 @@ async def _dial(target: Target, address: str, root: str) -> Connection:
     }
     # prepared statements belong to a session, which a pooler in transaction mode gives to others
     return await AsyncConnection.connect("", prepare_threshold=None, **parameters)
+
+
+@functools.cache
+def _defaults() -> dict[str, str]:
+    """A value for each parameter that libpq would else take from the environment."""
+    named = {
+        option.keyword.decode(): (option.compiled or b"").decode()
+        for option in pq.Conninfo.get_defaults()
+        if option.envvar and option.keyword != b"service"  # an empty one is looked for; what it says is all told
+    }
+    needed = {
+        "connect_timeout": "0",  # whoever waits bounds it
+        "min_protocol_version": "3.0",
+        "max_protocol_version": "3.0",
+        "require_auth": "!gss,!sspi",
+    }
+    return named | {name: value for name, value in needed.items() if name in named}
 
 
 async def _addresses(target: Target, policy: AddressPolicy) -> list[str]:

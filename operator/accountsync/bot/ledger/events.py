@@ -4,12 +4,14 @@ In:  an open `Change`, and what was judged. Out: rows changed in its transaction
      which it has to be rolled back.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import Final
+from typing import Any, Final
 
+from accountsync.bot.ledger.booked import Id
 from accountsync.bot.ledger.change import Change, ChangedError, moment, rounded
-from accountsync.bot.ledger.rows import ACTIVE, OPEN
+from accountsync.bot.ledger.rows import ACTIVE, OPEN, text
 from accountsync.domain.account import Fill, Side
 from accountsync.domain.ledger import Correction, Handler, Purpose, SliceSide, SyntheticExit
 
@@ -34,18 +36,20 @@ _ADOPTED: Final = (
     " %(status)s, %(created)s, now()) RETURNING quantity::numeric, filled::numeric"
 )
 _KNOWN: Final = (
-    "SELECT symbol::text FROM {orders} WHERE profile::text = %(profile)s AND (order_key::text = %(key)s"
-    f" OR exchange_order_id::text = %(exchange)s OR (client_order_id::text = %(client)s AND {ACTIVE}))"
+    f"SELECT {text('symbol')} FROM {{orders}} WHERE profile::text = %(profile)s AND (order_key::text = %(key)s"
+    f" OR exchange_order_id::text = %(exchange)s OR (client_order_id::text = %(client)s AND {ACTIVE})) LIMIT 1000"
 )
 _SPELLINGS: Final = (
-    "SELECT symbol::text FROM {positions} WHERE profile::text = %(profile)s"
-    " UNION SELECT symbol::text FROM {orders} WHERE profile::text = %(profile)s"
-    f" AND {ACTIVE} UNION SELECT symbol::text FROM {{slices}} WHERE profile::text = %(profile)s AND {OPEN}"
+    f"SELECT {text('symbol')} FROM {{positions}} WHERE profile::text = %(profile)s"
+    f" UNION SELECT {text('symbol')} FROM {{orders}} WHERE profile::text = %(profile)s AND {ACTIVE}"
+    f" UNION SELECT {text('symbol')} FROM {{slices}} WHERE profile::text = %(profile)s AND {OPEN} LIMIT 10000"
 )
 
 
-async def exit_synthetically(change: Change, synthetic: SyntheticExit) -> None:
-    """Close the slice whole."""
+async def exit_synthetically(change: Change, synthetic: SyntheticExit, seen: Mapping[Id, Decimal]) -> None:
+    """Close the slice whole. `seen`: what the bot had booked of the orders behind the fills when it was judged."""
+    if await change.booked_otherwise(seen):
+        raise ChangedError  # a fill that the bot accounts for proves nothing else
     judged = synthetic.slice
     row = await change.slice(judged.trade_id)
     symbol, quantity, price, version = row[2], row[5], row[6], row[-1]
@@ -60,7 +64,7 @@ async def exit_synthetically(change: Change, synthetic: SyntheticExit) -> None:
         status="closed",
         closed=moment(synthetic.at),
     )
-    _exact(change, "slices", stored, (Decimal(0), price))
+    change.exact("slices", stored, (Decimal(0), price))
     orders = {fill.order_id for fill in synthetic.fills}
     await change.book(
         event_id=synthetic.event_id,
@@ -90,7 +94,8 @@ async def correct(change: Change, correction: Correction) -> None:
     symbol = row[1]
     if row[-1] != order.version:
         raise ChangedError
-    exchange_id = order.exchange_id or next((fill.order_id for fill in correction.fills), "")
+    by_fills = next((fill.order_id for fill in correction.fills), "")
+    exchange_id = order.exchange_id or correction.exchange_id or by_fills
     stored = await change.one(
         _CORRECTED,
         "orders",
@@ -99,7 +104,7 @@ async def correct(change: Change, correction: Correction) -> None:
         status=correction.status.value,
         exchange=exchange_id or None,
     )
-    _exact(change, "orders", stored, (correction.filled,))
+    change.exact("orders", stored, (correction.filled,))
     canceling = correction.handler is Handler.CANCEL
     realised = Decimal(0)
     if correction.fills or not canceling:
@@ -153,7 +158,6 @@ async def _filled(change: Change, correction: Correction, symbol: str, event_id:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    side: str
     quantity: Decimal
     price: Decimal | None
 
@@ -164,14 +168,11 @@ async def _grow(change: Change, correction: Correction, symbol: str, quantity: D
     side = SliceSide.LONG if order.side is Side.BUY else SliceSide.SHORT
     if not order.trade_id:
         raise change.refused("an entry order without a trade_id cannot open a slice: the bot has to name its trade")
-    found = await change.rows(
-        "SELECT side::text, quantity::numeric, entry_price::numeric FROM {slices}"
-        " WHERE profile::text = %(profile)s AND trade_id::text = %(trade)s FOR UPDATE",
-        trade=order.trade_id,
-    )
-    if len(found) > 1 or (found and found[0][0] != side.value):
+    found = await change.slices_of(order.trade_id)
+    _refuse_another(change, correction, found)
+    if found and (found[0][3] != side.value or found[0][7] != "open"):
         raise ChangedError
-    held = _Held(*found[0]) if found else _Held(side.value, Decimal(0), None)
+    held = _Held(found[0][5], found[0][6]) if found else _Held(Decimal(0), None)
     price = rounded(_average(held, quantity, correction.price))
     values = {"trade": order.trade_id, "quantity": held.quantity + quantity, "price": price}
     if found:
@@ -187,7 +188,7 @@ async def _grow(change: Change, correction: Correction, symbol: str, quantity: D
             at=moment(min((fill.time for fill in correction.fills), default=correction.at)),
             **values,
         )
-    _exact(change, "slices", stored, (held.quantity + quantity, price))
+    change.exact("slices", stored, (held.quantity + quantity, price))
     return order.trade_id
 
 
@@ -195,6 +196,7 @@ async def _shrink(change: Change, correction: Correction, quantity: Decimal) -> 
     """An exit filled: its slice shrinks, and is closed when nothing is left. The profit."""
     order = correction.order
     row = await change.slice(order.trade_id)
+    _refuse_another(change, correction, [row])
     side, left, price = row[3], row[5] - quantity, row[6]
     if left < 0 or SliceSide(side).exit is not order.side:
         raise ChangedError
@@ -207,12 +209,20 @@ async def _shrink(change: Change, correction: Correction, quantity: Decimal) -> 
         status="open" if left else "closed",
         closed=None if left else moment(correction.at),
     )
-    _exact(change, "slices", stored, (left, price))
+    change.exact("slices", stored, (left, price))
     if price is None or correction.price is None:
         return Decimal(0)
     with localcontext(prec=64):
         gain = (correction.price - price) * quantity
     return rounded(gain if side == "long" else -gain) or Decimal(0)
+
+
+def _refuse_another(change: Change, correction: Correction, found: Sequence[tuple[Any, ...]]) -> None:
+    """A slice that is not the one which was judged: another version or symbol, or there where none was."""
+    if [row[-1] for row in found] != [each for each in [correction.slice_version] if each]:
+        raise ChangedError
+    if any(change.unified(row[2]) != correction.order.symbol for row in found):
+        raise ChangedError
 
 
 async def _adopt(change: Change, correction: Correction) -> None:
@@ -240,7 +250,7 @@ async def _adopt(change: Change, correction: Correction) -> None:
         status=correction.status.value,
         created=moment(correction.at if order.created is None else order.created),
     )
-    _exact(change, "orders", stored, (order.quantity, correction.filled))
+    change.exact("orders", stored, (order.quantity, correction.filled))
     await change.book(
         event_id=correction.event_id,
         kind=order.purpose.name,
@@ -255,13 +265,6 @@ async def _adopt(change: Change, correction: Correction) -> None:
         exchange_id=order.exchange_id,
     )
     await change.recompute_capital(Decimal(0))
-
-
-def _exact(
-    change: Change, relation: str, stored: tuple[Decimal | None, ...], meant: tuple[Decimal | None, ...]
-) -> None:
-    if stored != meant:
-        raise change.refused(f"{relation} rounds or changes what is written to it: give its columns more decimals")
 
 
 def _average(held: _Held, quantity: Decimal, price: Decimal | None) -> Decimal | None:

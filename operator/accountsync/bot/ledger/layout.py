@@ -72,10 +72,10 @@ class Flaw:
 _CATALOGUE: Final = """
 SELECT c.relname::text, a.attname::text, coalesce(nullif(b.typname, ''), t.typname)::text,
        coalesce(b.typtype, t.typtype)::text,
-       has_schema_privilege(n.oid, 'USAGE'),
-       has_column_privilege(c.oid, a.attnum, 'SELECT'),
-       has_table_privilege(c.oid, 'INSERT'),
-       has_table_privilege(c.oid, 'UPDATE')
+       pg_catalog.has_schema_privilege(n.oid, 'USAGE'),
+       pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT'),
+       pg_catalog.has_table_privilege(c.oid, 'INSERT'),
+       pg_catalog.has_table_privilege(c.oid, 'UPDATE')
 FROM pg_catalog.pg_namespace n
 JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

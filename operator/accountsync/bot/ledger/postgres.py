@@ -6,15 +6,17 @@ Out: `ExpectedState`, and a `LockedLedger` for a run.
 Invariants: reading opens nothing that can write; no part of a DSN and nothing of a row but its key is in a message.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
+import psycopg
+from psycopg.pq import TransactionStatus
+
 from accountsync.bot.address import AddressPolicy
 from accountsync.bot.http import ReadSecret
 from accountsync.bot.ledger.believing import believed
-from accountsync.bot.ledger.connecting import deadline
+from accountsync.bot.ledger.connecting import Connection, deadline
 from accountsync.bot.ledger.dsn import CA_ENTRY, ENTRY, parse_dsn
 from accountsync.bot.ledger.keys import Lock, lock_key
 from accountsync.bot.ledger.locked import PostgresLocked
@@ -22,9 +24,10 @@ from accountsync.bot.ledger.pool import Pool, Pools
 from accountsync.bot.ledger.transaction import TROUBLES, Mode, transaction
 from accountsync.bot.ledger.trouble import unobserved, unread
 from accountsync.domain.expected import ExpectedState
-from accountsync.errors import LedgerBusy, LedgerLockHeld, LedgerReason
+from accountsync.errors import LedgerBusy, LedgerLockHeld, LedgerReason, LedgerUnavailable
 from accountsync.ports import Canonical, LockedLedger
 
+_LOCK: Final = "SELECT pg_catalog.pg_try_advisory_xact_lock(%s::bigint)"
 RUN_SECONDS: Final = 300.0
 """For how long a run may hold the lock; after that the server takes it back."""
 
@@ -73,13 +76,12 @@ class PostgresLedger:
         async with contextlib.AsyncExitStack() as stack:
             try:
                 pool = await self.pool()
-                await self._turn(pool)
-                stack.callback(pool.runs.release)
+                await self._turn(pool, stack)
                 holding = transaction(pool, self.schema, Mode.LOCK, seconds=self._timeout, whole=RUN_SECONDS)
                 connection = await stack.enter_async_context(holding)
                 key = lock_key(Lock.RUN, self.schema, self.profile)
                 async with deadline(connection, 2 * self._timeout):
-                    row = await (await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,))).fetchone()
+                    row = await (await connection.execute(_LOCK, (key,))).fetchone()
             except TROUBLES as error:
                 raise unread(error, self.source) from None
             if row is None or not row[0]:
@@ -89,13 +91,32 @@ class PostgresLedger:
                     " with the next run",
                 )
             yield PostgresLocked(
-                pool, self.schema, self.profile, source=self.source, seconds=self._timeout, canonical=canonical
+                pool,
+                self.schema,
+                self.profile,
+                source=self.source,
+                seconds=self._timeout,
+                canonical=canonical,
+                still_held=lambda: self._still_held(connection),
             )
 
-    async def _turn(self, pool: Pool) -> None:
+    async def _still_held(self, connection: Connection) -> None:
+        """The lock is its transaction's: it is held as long as this one lives. Raises LedgerUnavailable."""
+        alive = False
+        with contextlib.suppress(psycopg.Error, OSError, TimeoutError):
+            async with deadline(connection, self._timeout):
+                await connection.execute("SELECT 1")
+                alive = connection.info.transaction_status is TransactionStatus.INTRANS
+        if not alive:
+            raise LedgerUnavailable(
+                LedgerReason.UNREACHABLE,
+                f"{self.source}: the connection that held the reconciliation lock is lost, and others may hold it by"
+                " now; nothing was written",
+            )
+
+    async def _turn(self, pool: Pool, stack: contextlib.AsyncExitStack) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
-                await pool.runs.acquire()
+            await stack.enter_async_context(pool.turn(self._timeout))
         except TimeoutError:
             raise LedgerBusy(
                 LedgerReason.BUSY,
@@ -113,4 +134,4 @@ class PostgresLedger:
             namespace=self._namespace,
             policy=policy,
         )
-        return await self._pools.of(target)
+        return self._pools.of(target)

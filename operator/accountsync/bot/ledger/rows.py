@@ -1,7 +1,11 @@
 """Rows of a ledger, as SQL that asks for them and as the plain data that they become.
 
-Invariants: whatever is not of the documented form is `Malformed` with relation, row and column; nothing else of a row
-is ever repeated. A `version` is over the values that are judged, and can be had of a view as well as of a table.
+Invariants:
+1. Whatever is not of the documented form is `Malformed` with relation, row and column; nothing else of a row is ever
+   repeated. A `version` is over the values that are judged, and can be had of a view as well as of a table.
+2. A value that is too long is never fetched whole, so that a few rows are a few kilobytes, whoever wrote them.
+3. Operators and functions are given exactly the types that PostgreSQL's own ones take: no other can be meant by them,
+   whatever somebody created in a schema of the search path.
 """
 
 import re
@@ -17,35 +21,64 @@ from accountsync.ports import Canonical
 LIMIT: Final = Decimal("1e20")
 DECIMALS: Final = 18
 NUMBER_RULE: Final = f"must be a number from 0 to below 1e20 with at most {DECIMALS} decimals"
+LONGEST: Final = 256
+TEXT_RULE: Final = f"must be at most {LONGEST} octets"
 _PRICE_RULE: Final = f"must be a number between -1e20 and 1e20 with at most {DECIMALS} decimals"
 
 OPEN: Final = "status::text IS DISTINCT FROM 'closed'"
 """What is not said to be closed is open, or malformed."""
 ACTIVE: Final = "(status::text IS NULL OR status::text NOT IN ('filled', 'canceled', 'expired', 'rejected'))"
 
-_SLICE_VALUES: Final = (
-    "trade_id::text, sub_tag::text, symbol::text, side::text, entry_client_order_id::text, quantity::numeric,"
-    " entry_price::numeric, status::text"
-)
-_ORDER_VALUES: Final = (
-    "order_key::text, symbol::text, client_order_id::text, exchange_order_id::text, trade_id::text, sub_tag::text,"
-    " side::text, purpose::text, quantity::numeric, filled::numeric, price::numeric, status::text"
-)
+_CUT: Final = "\x01"
+"""Ends what is left of a text that is too long."""
+_NUMBERS: Final = frozenset({"quantity", "entry_price", "filled", "price"})
+_SLICE_NAMES: Final = (
+    "trade_id", "sub_tag", "symbol", "side", "entry_client_order_id", "quantity", "entry_price", "status",
+)  # fmt: skip
+_ORDER_NAMES: Final = (
+    "order_key", "symbol", "client_order_id", "exchange_order_id", "trade_id", "sub_tag", "side", "purpose", "quantity",
+    "filled", "price", "status",
+)  # fmt: skip
 
 
-def _ms(column: str) -> str:
-    return f"floor(extract(epoch FROM {column}::timestamptz) * 1000)::bigint"
+def ms(moment: str) -> str:
+    """SQL: a time as Unix milliseconds."""
+    return f"floor(extract(epoch FROM {moment}::timestamptz) * 1000::numeric)::bigint"
 
 
-SLICE_COLUMNS: Final = f"{_SLICE_VALUES}, {_ms('opened_at')}, md5(ROW({_SLICE_VALUES})::text)"
-ORDER_COLUMNS: Final = f"{_ORDER_VALUES}, {_ms('created_at')}, md5(ROW({_ORDER_VALUES})::text)"
+def too_long(column: str) -> str:
+    """SQL: whether a text is longer than one may be."""
+    return f"octet_length({column}::text) > {LONGEST}"
+
+
+def text(column: str) -> str:
+    """SQL: a text, or the beginning of one that is too long."""
+    return f"CASE WHEN {too_long(column)} THEN left({column}::text, 60) || chr(1) ELSE {column}::text END"
+
+
+def number(value: str) -> str:
+    """SQL: a number; NaN for one that has too many digits to be worth fetching."""
+    value = f"{value}::numeric"
+    wrong = f"abs({value}) >= {LIMIT:f}::numeric OR scale(trim_scale({value})) > {DECIMALS}"
+    return f"CASE WHEN {wrong} THEN 'NaN'::numeric ELSE trim_scale({value}) END"
+
+
+def _columns(names: Sequence[str], time: str) -> str:
+    values = ", ".join(f"{name}::{'numeric' if name in _NUMBERS else 'text'}" for name in names)
+    fetched = ", ".join(number(name) if name in _NUMBERS else text(name) for name in names)
+    return f"{fetched}, {ms(time)}, md5(ROW({values})::text)"
+
+
+SLICE_COLUMNS: Final = _columns(_SLICE_NAMES, "opened_at")
+ORDER_COLUMNS: Final = _columns(_ORDER_NAMES, "created_at")
 
 
 def unusable(column: str) -> str:
     """SQL: whether a quantity is none. NaN is greater than all numbers, so the limits see it, too."""
+    value = f"{column}::numeric"
     return (
-        f"({column} IS NULL OR {column} < 0 OR {column} >= {LIMIT:f}"
-        f" OR scale(trim_scale({column}::numeric)) > {DECIMALS})"
+        f"({column} IS NULL OR {value} < 0::numeric OR {value} >= {LIMIT:f}::numeric"
+        f" OR scale(trim_scale({value})) > {DECIMALS})"
     )
 
 
@@ -72,6 +105,7 @@ class Reader:
         """A row of SLICE_COLUMNS. Raises BeliefUnobserved."""
         trade_id, sub_tag, symbol, side, entry, quantity, price, status, opened, version = row
         fault = self._fault("slices", trade_id)
+        _refuse_cut(_SLICE_NAMES, row, fault)
         if not trade_id:
             raise fault("trade_id must not be empty")
         if status != "open":
@@ -111,6 +145,7 @@ class Reader:
             version,
         ) = row
         fault = self._fault("orders", key)
+        _refuse_cut(_ORDER_NAMES, row, fault)
         if not key:
             raise fault("order_key must not be empty")
         if side not in ("buy", "sell"):
@@ -151,8 +186,25 @@ class Reader:
         self._symbols[text] = unified
         return unified
 
+    def unified(self, text: Any) -> str:
+        """As `symbol`; empty for one that may not be listed any more, or is none."""
+        try:
+            return self.symbol(text, lambda why: BeliefUnobserved(Reason.STATE_MALFORMED, why))
+        except BeliefUnobserved:
+            return ""
+
+    def quantity(self, relation: str, key: object, value: Any) -> Decimal:
+        """A quantity of another relation. Raises BeliefUnobserved."""
+        return _quantity(value, "quantity", self._fault(relation, key))
+
     def _fault(self, relation: str, key: object) -> Callable[[str], BeliefUnobserved]:
         return lambda text: malformed(self._source, f"{self._schema}.{relation}", key, text)
+
+
+def _refuse_cut(names: Sequence[str], row: Sequence[Any], fault: Callable[[str], BeliefUnobserved]) -> None:
+    for name, value in zip(names, row, strict=False):
+        if isinstance(value, str) and value.endswith(_CUT):
+            raise fault(f"{name} {TEXT_RULE}")
 
 
 _STATUSES: Final = ("open", "filled", "canceled", "expired", "rejected")

@@ -1,7 +1,8 @@
 """Transactions on a ledger, each with its own time-outs and its own access mode.
 
 Invariants: what only reads says so to the database, which then refuses any write; all settings end with the
-transaction, so that they work behind a pooler which gives the session to others.
+transaction, so that they work behind a pooler which gives the session to others; names are looked for in PostgreSQL's
+own catalogue first, and never in a schema other than the ledger's.
 """
 
 import contextlib
@@ -17,9 +18,10 @@ from accountsync.bot.ledger.pool import Pool
 from accountsync.errors import AccountSyncError
 
 _SETTINGS: Final = """
-SELECT set_config('statement_timeout', %(statement)s, true), set_config('lock_timeout', %(lock)s, true),
-       set_config('idle_in_transaction_session_timeout', %(idle)s, true), set_config('TimeZone', 'UTC', true),
-       set_config('search_path', %(path)s, true)
+SELECT pg_catalog.set_config('statement_timeout', %(statement)s, true),
+       pg_catalog.set_config('lock_timeout', %(lock)s, true),
+       pg_catalog.set_config('idle_in_transaction_session_timeout', %(idle)s, true),
+       pg_catalog.set_config('TimeZone', 'UTC', true), pg_catalog.set_config('search_path', %(path)s, true)
 """
 
 
@@ -51,7 +53,8 @@ async def transaction(
         "statement": _ms(seconds),
         "lock": _ms(seconds / 2),
         "idle": _ms(whole or seconds),
-        "path": sql.Identifier(schema).as_string() + ", public",
+        # whoever may create in `public` could give our operators another meaning, with our rights
+        "path": f"pg_catalog, {sql.Identifier(schema).as_string()}, pg_temp",
     }
     isolation = IsolationLevel.REPEATABLE_READ if mode is Mode.READ else IsolationLevel.READ_COMMITTED
     async with pool.connection(seconds) as connection, deadline(connection, whole or 3 * seconds):
