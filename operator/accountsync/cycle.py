@@ -12,6 +12,7 @@ Invariants:
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -127,16 +128,18 @@ async def run(
     sharing: Sharing = ALONE,
     course: Course = NO_COURSE,
     held: Held | None = None,
+    patience: float = math.inf,
 ) -> Cycle:
     """One cycle.
 
     `since`: monotonic seconds from which the account is aged: of its creation, the last good snapshot of
     another process, or the end of a suspension. `sharing`: the other bots on the exchange account. `course`: how far
-    its remediation is. `held`: since when the bot can see that it is held; None: it can't, or is not.
+    its remediation is. `held`: since when the bot can see that it is held; None: it can't, or is not. `patience`: for
+    how many seconds at most the belief is waited for once the account was read.
     """
     deadline = asyncio.get_running_loop().time() + policy.timeout
     began = clock.monotonic()
-    snapshot, taken, belief = await read_both(exchange, bot, policy, deadline, clock)
+    snapshot, taken, belief = await read_both(exchange, bot, policy, deadline, clock, patience=patience)
     now_ms, monotonic = clock.now_ms(), clock.monotonic()
     sides = _accepted(_Sides.of(snapshot, belief, state.belief, policy), exchange, sharing, now_ms)
     booted = bool(state.belief.boot_id) and sides.memory.boot_id != state.belief.boot_id

@@ -32,6 +32,8 @@ MAX_QUESTIONS = 20
 MAX_LISTS_OF_FILLS = 5
 MAX_ORDERS_BEHIND_FILLS = 3
 """Asked for in one cycle to see whether the bot obeys, beyond what the judgement asks for."""
+MAX_LISTS_BEHIND_ORDERS = 3
+"""Symbols whose fills are asked for in one cycle to see whether an order could have been an exit."""
 ROUNDS = 5
 """An order, three that succeeded each other in its place, and what is doubtful once they are found."""
 Asked = Mapping[Question, float]
@@ -250,13 +252,24 @@ async def disobeyed(
     exchange: Exchange,
     deadline: float,
 ) -> tuple[tuple[Offence, ...], Honour]:
-    """The orders of the bot that its hold does not allow, asked for where only their fills are known."""
+    """The orders of the bot that its hold does not allow.
+
+    Asked for are those of which only fills are known, and the fills since an order that may have been an exit.
+    """
     seen = look(memory, held, evidence, before)
     now = seen.questions[:MAX_ORDERS_BEHIND_FILLS]
-    if not now:
+    symbols = list(seen.lists)[:MAX_LISTS_BEHIND_ORDERS]
+    if not now and not symbols:
         return seen.offences, seen.memory
-    told = await _ask_all(now, lambda question: _find(exchange, question), deadline)
-    again = look(seen.memory, held, replace(evidence, answers={**evidence.answers, **told}), before)
+    told, fills = await asyncio.gather(
+        _ask_all(now, lambda question: _find(exchange, question), deadline),
+        _ask_all(symbols, lambda symbol: exchange.fills(symbol, seen.lists[symbol]), deadline),
+    )
+    listed = {
+        symbol: (seen.lists[symbol], tuple(sorted(rows, key=lambda fill: (fill.time, len(fill.id), fill.id))))
+        for symbol, rows in fills.items()
+    }
+    again = look(seen.memory, held, replace(evidence, answers={**evidence.answers, **told}), before, listed)
     return (*seen.offences, *again.offences), again.memory
 
 

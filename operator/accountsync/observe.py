@@ -36,12 +36,25 @@ class Failure:
 
 
 async def read_both(
-    exchange: Exchange, bot: BotState, policy: Policy, deadline: float, clock: Clock
+    exchange: Exchange,
+    bot: BotState,
+    policy: Policy,
+    deadline: float,
+    clock: Clock,
+    *,
+    patience: float = math.inf,
 ) -> tuple[AccountSnapshot | Failure, int, ExpectedState | Failure]:
-    """The snapshot, how many ms it took, and the belief; read side by side until `deadline` of the event loop."""
+    """The snapshot, how many ms it took, and the belief; read side by side until `deadline` of the event loop.
+
+    `patience`: for how many seconds at most the belief is waited for once the snapshot is there.
+    """
+    loop, last = asyncio.get_running_loop(), asyncio.timeout_at(deadline)
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(_snapshot(exchange, policy, deadline, clock))
-        believing = group.create_task(_belief(bot, policy, deadline))
+        believing = group.create_task(_belief(bot, policy, last))
+        await asyncio.wait([reading])
+        if math.isfinite(patience) and not believing.done() and not last.expired():
+            last.reschedule(min(deadline, loop.time() + patience))
     return *reading.result(), believing.result()
 
 
@@ -50,18 +63,18 @@ async def _snapshot(
 ) -> tuple[AccountSnapshot | Failure, int]:
     began = clock.monotonic()
     late = ExchangeUnobserved(Reason.EXCHANGE_TIMEOUT, f"the exchange did not answer within {policy.timeout:g} s")
-    snapshot = await _bounded(exchange.snapshot(policy.symbols), deadline, late)
+    snapshot = await _bounded(exchange.snapshot(policy.symbols), asyncio.timeout_at(deadline), late)
     return snapshot, math.ceil((clock.monotonic() - began) * 1000)
 
 
-async def _belief(bot: BotState, policy: Policy, deadline: float) -> ExpectedState | Failure:
+async def _belief(bot: BotState, policy: Policy, until: asyncio.Timeout) -> ExpectedState | Failure:
     late = BeliefUnobserved(Reason.BOT_TIMEOUT, f"the bot's state did not arrive within {policy.timeout:g} s")
-    return await _bounded(bot.read(), deadline, late)
+    return await _bounded(bot.read(), until, late)
 
 
-async def _bounded(reading: Awaitable[T], deadline: float, late: AccountSyncError) -> T | Failure:
+async def _bounded(reading: Awaitable[T], until: asyncio.Timeout, late: AccountSyncError) -> T | Failure:
     try:
-        async with asyncio.timeout_at(deadline):
+        async with until:
             return await reading
     except TimeoutError:
         return Failure.of(late)

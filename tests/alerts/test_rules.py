@@ -32,6 +32,7 @@ CRITICAL = {
     "AccountSyncOperatorAbsent",
     "AccountSyncOperatorDown",
     "AccountUnowned",
+    "BotNotStopped",
     "MismatchNotionalHigh",
     "NamespaceNotFollowed",
     "PauseNotHonoured",

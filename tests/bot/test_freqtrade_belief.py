@@ -270,6 +270,14 @@ async def test_no_trades_are_not_believed_where_trades_are_counted(rig: tuple[Se
     assert "/api/v1/count" in error.message
 
 
+async def test_a_bot_that_gets_no_price_from_the_exchange_has_no_belief(rig: tuple[Served, Signed]) -> None:
+    bot, known = rig
+    bot.answers["status"][1][0]["current_rate"] = None
+    error = await doubt(known)
+    assert error.reason is Reason.BOT_NOT_READY
+    assert "gets no price of an open trade" in error.message
+
+
 async def test_a_trade_that_begins_between_two_answers_is_read_again(rig: tuple[Served, Signed]) -> None:
     bot, known = rig
     bot.faults["status"].append(answers(200, []))

@@ -21,8 +21,8 @@ def path(stage: Stage, name: str) -> str:
     return f"{GROUP}/namespaces/{stage.namespace}/remediationplans/{name}".rstrip("/")
 
 
-def plan(stage: Stage, name: str, *, phase: str = "Pending", message: str = "", **spec: Any) -> Body:
-    """A plan as the operator would have made it."""
+def plan(stage: Stage, name: str, *, phase: str | None = "Pending", message: str = "", **spec: Any) -> Body:
+    """A plan as the operator would have made it; of no `phase` yet: it has just been created."""
     head = {"apiVersion": "accountsync.dev/v1alpha1", "kind": "RemediationPlan", "metadata": {"name": name}}
     action = {
         "type": "Flatten",
@@ -51,6 +51,8 @@ def plan(stage: Stage, name: str, *, phase: str = "Pending", message: str = "", 
     operator = Operator(stage.plane)
     with contextlib.suppress(ApiError):
         operator("POST", path(stage, ""), body)
+    if phase is None:
+        return stage.api("GET", path(stage, name))
     return operator.apply(f"{path(stage, name)}/status", {**head, "status": {"phase": phase, "message": message}})
 
 

@@ -1,28 +1,37 @@
 """A full reset from the terminal: what it refuses, what it says, and from where it goes on."""
 
-import os
-import select
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from tests.cli.conftest import STATE, MakePerson, Person, told
 from tests.cli.test_plans import approved, plan
-from tests.cli.test_resume import at_a_terminal, read_until
 from tests.support.stage import ApiError, Body, Stage
 
+from accountsync.cli import doing, resetting
 from accountsync.domain.reset import reset_key
 
 pytestmark = pytest.mark.cluster
 
+POLICY_HOLD = {"source": "Policy", "reason": "Drift", "message": "drift", "since": "2026-09-21T13:33:20Z"}
 RESET, REQUESTED = "accountsync.dev/reset", "accountsync.dev/requestedAt"
 KEYS = {role: {"secretRef": {"name": role}} for role in ("read", "trade")}
+FREQTRADE = {"freqtrade": {"url": "http://127.0.0.1:1", "secretRef": {"name": "bot"}}}
 Say = Callable[[str], tuple[str, str] | None]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks more often than it would for a person."""
+    for module in (doing, resetting):
+        monkeypatch.setattr(module, "LOOK_EVERY", 0.05)
 
 
 def account(stage: Stage, name: str = "one", **spec: Any) -> Body:
@@ -35,10 +44,12 @@ def asked(stage: Stage, name: str = "one") -> str:
 
 
 @contextmanager
-def followed(stage: Stage, say: Say, **status: Any) -> Iterator[None]:
+def followed(
+    stage: Stage, say: Say, *, holds: Callable[[str], list[Body]] = lambda _: [], **status: Any
+) -> Iterator[None]:
     """What an operator writes of the account `one`: it holds what is paused, and of a reset it says what `say` does.
 
-    `say`: of the reset's id: reason and text of the condition; None: nothing.
+    `say`: of the reset's id: reason and text of the condition; None: nothing. `holds`: of the same, further holds.
     """
     over = threading.Event()
 
@@ -47,6 +58,7 @@ def followed(stage: Stage, say: Say, **status: Any) -> Iterator[None]:
         notes, spec = body["metadata"].get("annotations", {}), body["spec"]
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         hold = {"source": "User", "reason": "Paused", "message": "by a person", "since": now}
+        held = [*([hold] if spec.get("paused") else []), *holds(notes.get(RESET, ""))]
         said = say(notes[RESET]) if RESET in notes else None
         row = {"type": "Reset", "status": "False", "observedGeneration": 1, "lastTransitionTime": now}
         told(
@@ -54,8 +66,8 @@ def followed(stage: Stage, say: Say, **status: Any) -> Iterator[None]:
             "one",
             {
                 "observedGeneration": body["metadata"]["generation"],
-                "paused": bool(spec.get("paused")),
-                "holds": [hold] if spec.get("paused") else [],
+                "paused": bool(held),
+                "holds": held,
                 "sync": "InSync",
                 "conditions": [{**row, "reason": said[0], "message": f"{notes[RESET]}: {said[1]}"}] if said else [],
                 **({"lastHandledReconcileAt": notes[REQUESTED]} if REQUESTED in notes else {}),
@@ -96,6 +108,10 @@ def planned(stage: Stage, name: str, reset: str, **made: Any) -> None:
         ({"remediation": {"mode": "Pause"}}, "spec.remediation.mode of {} is Pause"),
         ({"remediation": {"mode": "Enforce", "dryRun": True}}, "spec.remediation.dryRun of {} is true"),
         ({"suspend": True}, "spec.suspend of {} is true"),
+        (
+            {"pauseLevel": "Halt", "bot": {"state": FREQTRADE}},
+            "spec.pauseLevel of {} is Halt: a freqtrade that is halted tells nothing",
+        ),
     ],
 )
 def test_what_can_not_come_to_an_end_is_not_begun(stage: Stage, admin: Person, spec: Body, why: str) -> None:
@@ -184,9 +200,9 @@ def test_it_approves_only_the_plan_of_its_own_reset(stage: Stage, admin: Person)
     planned(stage, "other", "r0")
     planned(stage, "foreign", "r1", account={"name": "one", "uid": "of an account that was deleted"})
     with followed(stage, lambda _: None):
-        done = admin.types("reset", "one", "-n", stage.namespace, "--yes", "--wait", "0.5")
+        done = admin.types("reset", "one", "-n", stage.namespace, "--yes", "--wait", "0.3")
     assert done.exit_code == 1
-    assert "there is no plan after 0.5 s" in done.stderr
+    assert "there is no plan after 0.3 s" in done.stderr
     assert not approved(stage, "other")
     assert not approved(stage, "foreign")
 
@@ -212,23 +228,22 @@ def test_without_the_right_to_approve_it_names_who_can_go_on(stage: Stage, perso
     assert not approved(stage)
 
 
-def test_who_says_no_or_breaks_off_leaves_the_bot_paused(stage: Stage, admin: Person) -> None:
+def test_who_says_no_or_breaks_off_leaves_the_bot_paused(
+    stage: Stage, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account(stage, paused=True)
     stage.annotate("one", "reset", "r1")
     planned(stage, "p1", "r1")
     with followed(stage, lambda _: None):
-        with at_a_terminal(stage, admin, "reset", "one") as (asking, terminal):
-            read_until(terminal, "[y/N]")
-            os.write(terminal, b"n\n")
-            assert "NOT approved: left as it is" in read_until(terminal, "stays paused. To go on from here")
-            assert asking.wait(20) == 1
-        with at_a_terminal(stage, admin, "reset", "one") as (asking, terminal):
-            read_until(terminal, "[y/N]")
-            asking.send_signal(signal.SIGINT)
-            while not select.select([terminal], [], [], 2)[0]:
-                asking.send_signal(signal.SIGINT)  # the one before came just before it waited for input
-            assert "broken off. " in read_until(terminal, "stays paused. To go on from here")
-            assert asking.wait(20) == 1
+        monkeypatch.setattr(resetting, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+        done = admin.types("reset", "one", "-n", stage.namespace, answer="n\n")
+        assert done.exit_code == 1
+        assert "NOT approved: left as it is" in done.stderr
+        monkeypatch.setattr(click, "confirm", lambda _: signal.raise_signal(signal.SIGINT))
+        done = admin.types("reset", "one", "-n", stage.namespace)
+        assert done.exit_code == 1
+        assert "broken off. " in done.stderr
+        assert "stays paused. To go on from here" in done.stderr
     assert not approved(stage)
     assert stage.get("one")["spec"]["paused"]
     assert asked(stage) == "r1"
@@ -269,19 +284,57 @@ def test_without_resume_it_prints_how_and_the_bot_stays_paused(stage: Stage, adm
     assert stage.get("one")["spec"]["paused"] is True
 
 
+def test_what_was_not_read_since_it_was_asked_is_not_taken_for_clean(stage: Stage, admin: Person) -> None:
+    account(stage, paused=True)
+    with followed(stage, lambda _: ("Unread", "the account could not be read whole since")):
+        done = admin.types("reset", "one", "-n", stage.namespace, "--yes", "--resume", "--wait", "0.3")
+    assert done.exit_code == 1
+    assert "the account could not be read whole since" in done.stderr
+    assert stage.get("one")["spec"]["paused"] is True
+
+
+def test_a_plan_that_the_operator_still_writes_is_not_shown_yet(stage: Stage, admin: Person) -> None:
+    account(stage, paused=True)
+    stage.annotate("one", "reset", "r1")
+    planned(stage, "p1", "r1", phase=None)
+    with followed(stage, lambda _: ("Planned", "plan p1")):
+        done = admin.types("reset", "one", "-n", stage.namespace, "--yes", "--wait", "0.3")
+    assert "there is no plan after 0.3 s: plan p1" in done.stderr
+    assert not approved(stage)
+
+
+@pytest.mark.parametrize("late", [{"source": "UnknownOutcome", "reason": "OutcomeUnknown"}, None])
+def test_what_holds_the_bot_only_after_all_was_clean_is_lifted_by_nobody(
+    stage: Stage, admin: Person, late: Body | None
+) -> None:
+    account(stage, paused=True)
+    stage.annotate("one", "reset", "r1")
+    clean, dirty = ({**POLICY_HOLD, "digest": digest * 10, "keys": [digest * 4]} for digest in "ab")
+    new = {**POLICY_HOLD, **(late or {}), "digest": "c" * 10}
+
+    def holds(reset: str) -> list[Body]:
+        return ([clean] if late is None else [new]) if reset else [dirty if late is None else new]
+
+    with followed(stage, lambda _: ("Clean", "nothing is left"), holds=holds):
+        done = admin.types("reset", "one", "-n", stage.namespace, "--yes", "--resume", "--wait", "0.4")
+    assert done.exit_code == 1
+    quoted = stage.get("one")["metadata"]["annotations"].get("accountsync.dev/resume")
+    assert quoted == (clean["digest"] if late is None else None)
+
+
 def test_it_waits_for_a_bot_that_still_believes_and_for_both_sides_to_agree(stage: Stage, admin: Person) -> None:
     account(stage, paused=True)
-    where = ("one", "-n", stage.namespace, "--yes", "--wait", "1")
+    where = ("one", "-n", stage.namespace, "--yes", "--wait", "0.3")
     with followed(stage, lambda _: ("Flat", "the bot still believes in 1 open order")):
         done = admin.types("reset", *where)
     assert done.exit_code == 1
     assert "4/6 clear belief: restart the bot now" in done.stdout
-    assert "not so after 1 s: the bot still believes in 1 open order" in done.stderr
+    assert "not so after 0.3 s: the bot still believes in 1 open order" in done.stderr
     before = asked(stage)
     with followed(stage, lambda _: ("Clean", "nothing is left"), sync="Unknown"):
         done = admin.types("reset", *where)
     assert done.exit_code == 1
-    assert "both sides do not agree after 1 s: Unknown" in done.stderr
+    assert "both sides do not agree after 0.3 s: Unknown" in done.stderr
     assert asked(stage) == before
 
 
@@ -293,8 +346,16 @@ def test_an_abandoned_one_is_forgotten_and_leaves_the_pause(stage: Stage, admin:
         f"no reset of {stage.namespace}/one is under way; nothing was changed\n",
     )
     stage.annotate("one", "reset", "r1")
-    done = admin.types("reset", "one", "-n", stage.namespace, "--abandon")
+    alone = admin.types("reset", "one", "-n", stage.namespace, "--abandon", "--wait", "0.1")
+    assert alone.exit_code == 1
+    assert "the operator has not said in 0.1 s that it knows" in alone.stderr
+    assert "nothing more of its plan" not in alone.output
+    assert asked(stage) == "", "all that a person can do is done"
+    stage.annotate("one", "reset", "r2")
+    with followed(stage, lambda _: None):
+        done = admin.types("reset", "one", "-n", stage.namespace, "--abandon", "--wait", "20")
     assert done.exit_code == 0
+    assert "nothing more of its plan is begun" in done.stdout
     assert f"let it trade again: accountsync resume one -n {stage.namespace}" in done.stdout
     assert asked(stage) == ""
     assert stage.get("one")["spec"]["paused"] is True

@@ -35,8 +35,11 @@ def test_an_account_that_asks_for_it_leaves_evidence_that_can_be_verified_and_re
         stage.await_status(name, lambda s: s.get("sync") == "InSync", "clean account")
     bot.beliefs[f"/{full}"] = lambda: belief(positions=[("BTCUSDT", "0.4")])
     stage.await_status("kept", lambda s: s.get("sync") == "OutOfSync", "confirmed finding")
-    whole = lambda: [path.parent for path in folder.glob("*/sha256sums.txt")]  # noqa: E731 - it is written last
-    told = lambda: [each for each in whole() if '"confirmed"' in (each / "mismatches.json").read_text()]  # noqa: E731
+
+    def told() -> list[Path]:
+        whole = [path.parent for path in folder.glob("*/sha256sums.txt")]  # it is written last
+        return [each for each in whole if '"confirmed"' in (each / "mismatches.json").read_text()]
+
     bundle = until(told, "bundle with the finding", 60)[0]
     assert len(list(bundle.iterdir())) == 6
 

@@ -165,10 +165,11 @@ class Rig:
             self.clock,
             since=self.clock.monotonic(),
             course=self.now.course,
+            patience=self.now.patience,
         )
         before = self.standing if self.standing is not None and self.standing.id == self.reset else None
         asked = Asked(self.reset, acted=before is not None and before.stage in ACTED)
-        self.standing = stands(self.now, before, asked, cycle, policy, ALONE, now_ms=self.clock.now_ms())
+        self.standing = stands(self.now, asked, cycle, policy, ALONE, now_ms=self.clock.now_ms())
         self._follow(cycle)
         if matters:
             held_for = None if self.held_at is None else self.clock.monotonic() - self.held_at

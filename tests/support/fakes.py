@@ -302,6 +302,7 @@ class FakeRepairs:
     script: deque[ActionError | None] = field(default_factory=deque)
     late: bool = False
     applied: dict[str, tuple[Repair, ...]] = field(default_factory=dict)
+    adopts: bool = False
 
     async def repair(self, repair_id: str, belief: ExpectedState, repairs: Sequence[Repair]) -> None:
         trouble = self.script.popleft() if self.script else None

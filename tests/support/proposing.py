@@ -75,6 +75,7 @@ def proposed(
     sharing: Sharing = ALONE,
     acknowledged: Mapping[str, Decimal] | None = None,
     writable: bool = False,
+    adopts: bool = False,
     found: Iterable[Finding] | None = None,
     **track: Any,
 ) -> Proposal:
@@ -93,6 +94,7 @@ def proposed(
         fills=fills,
         now_ms=NOW,
         writable=writable,
+        adopts=adopts,
         acknowledged=acknowledged,
         sharing=sharing,
     )

@@ -1,5 +1,6 @@
 """What acting on one account takes, and what is remembered of it between two steps."""
 
+import math
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,9 @@ from accountsync.domain.past import Past, past
 from accountsync.domain.plan import Action, Plan
 from accountsync.domain.policy import Mode, Policy
 from accountsync.ports import Clock, Exchange, Ownership, Plans, Repairs, Trading
+
+BELIEF_WAITS = 2.0
+"""Seconds; a bot that hangs is the very one that a full reset is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,16 @@ class Remediation:
     def plan(self) -> Plan | None:
         """The open plan."""
         return self.course.plan
+
+    @property
+    def resetting(self) -> bool:
+        """Whether the open plan is that of a full reset: it goes by a new reading, whatever the bot says."""
+        return self.plan is not None and bool(self.plan.reset)
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds the next cycle waits at most for the belief once it has read the account."""
+        return BELIEF_WAITS if self.resetting else math.inf
 
     def with_plans(self, kept: tuple[Plan, ...], now_ms: int) -> "Remediation":
         """The same, with the plans as they are stored now."""

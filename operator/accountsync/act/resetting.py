@@ -13,7 +13,6 @@ from accountsync.domain.standing import Asked, Standing, standing
 
 def stands(
     now: Remediation,
-    before: Standing | None,
     asked: Asked,
     cycle: Cycle,
     policy: Policy,
@@ -21,14 +20,13 @@ def stands(
     *,
     now_ms: int,
 ) -> Standing | None:
-    """Where the reset stands after `cycle`; None: nobody asks for one. `before`: where it stood."""
+    """Where the reset stands after `cycle`; None: nobody asks for one."""
     if not asked.id:
         return None
     snapshot = seen(cycle)
     sight = None if snapshot is None else Sight(snapshot, cycle.state.believed, policy, sharing)
     return standing(
         asked,
-        before,
         now.kept if now.course.known else None,
         sight,
         policy,

@@ -34,7 +34,7 @@ async def execute(work: Work, plan: Plan) -> None:
         for index, action in enumerate(plan.actions):
             if plan.intents[index].state is not IntentState.PLANNED or not _is_next(work, plan, action):
                 continue
-            if not _window(work):
+            if not _window(work, plan):
                 break
             if action.trades and trading is None:
                 try:
@@ -43,7 +43,7 @@ async def execute(work: Work, plan: Plan) -> None:
                     plan = await work.turn(plan, index, IntentState.EXPIRED, f"not sent: {error.message}", left=False)
                     break
                 stack.push_async_callback(trading.close)
-            if not await _sees(work, action, trading) or not (window := _window(work)):
+            if not await _sees(work, action, trading) or not (window := _window(work, plan)):
                 break  # as it is now: the key and the position took their time
             plan = await _sent(work, plan, index, trading, window)
             if plan.intents[index].state in UNSETTLED:
@@ -51,11 +51,17 @@ async def execute(work: Work, plan: Plan) -> None:
     await close_up(work, plan)
 
 
-def _window(work: Work) -> int:
+def _window(work: Work, plan: Plan) -> int:
     """Milliseconds for which the exchange may take a request that is made now; 0: none is to be made."""
     assert work.snapshot is not None
-    if work.exchange_now() - work.snapshot.timestamp > SNAPSHOT_COUNTS_MS:
+    age = work.exchange_now() - work.snapshot.timestamp
+    if age > SNAPSHOT_COUNTS_MS:
         work.wait(0.0)
+        if (plan.executed or 0) < work.snapshot.timestamp:  # else a newer reading is all that it takes
+            work.block(
+                f"nothing was sent: by then the account had been read {age / 1000:.0f} s before, and more than"
+                f" {SNAPSHOT_COUNTS_MS / 1000:.0f} s is too long: the exchange, the bot or the API server is slow"
+            )
         return 0
     window = min(MAX_RECV_WINDOW_MS, int(work.desk.owner.left() * 1000))
     if window < LEAST_WINDOW_MS:

@@ -51,7 +51,7 @@ def _over_in_the_middle(work: Work, plan: Plan) -> str:
     if not plan.may_run:
         return "it was removed and stored again, and nobody approved the rest"
     if plan.executed is not None and work.exchange_now() > plan.executed + VERIFIED_WITHIN_MS:
-        return "it could not go on in time"
+        return "; ".join(filter(None, ["it could not go on in time", work.blocked_before]))
     return work.lost(plan)
 
 

@@ -104,7 +104,7 @@ async def _begin(work: Work) -> None:
     if proposal is None:
         return
     course = replace(work.now.course, refusal=proposal.refusal, refused=proposal.refused)
-    work.now = replace(work.now, course=course, blocked=proposal.refusal)
+    work.now = replace(work.now, course=course, blocked=proposal.refusal or proposal.withheld)
     due = _due(work, proposal)
     if not due.actions or _was_shown(work, due):
         return
@@ -220,7 +220,8 @@ def _over(work: Work, plan: Plan) -> str:
     if work.resets and not plan.reset:
         return "a person asked for a full reset instead"
     if work.desk.clock.now_ms() >= plan.expires:
-        return "it could not be begun in time" if plan.may_run else "nobody approved it in time"
+        late = "; ".join(filter(None, ["it could not be begun in time", work.blocked_before]))
+        return late if plan.may_run else "nobody approved it in time"
     if work.policy.mode is Mode.OBSERVE or (plan.trades and work.policy.mode is not Mode.ENFORCE):
         return f"spec.remediation.mode is {work.policy.mode}"
     if work.policy.remedies.dry_run or plan.dry_run:

@@ -38,7 +38,8 @@ class Work:
     Under a full reset they are of whatever was read whole, and of what its plan has left.
 
     `seen`: the account as this cycle read it, whatever is known of the belief; None: it was not read, or not whole.
-    `held_for`: seconds since the bot can see the Action hold; None: it can't.
+    `held_for`: seconds since the bot can see the Action hold; None: it can't. `blocked_before`: why nothing went on in
+    the step before.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Work:
         self.reset = reset
         self.sharing = sharing
         self.now = replace(before, blocked="")
+        self.blocked_before = before.blocked
         self.held_for = held_for
         self.cycle = cycle
         self.policy = policy
@@ -76,6 +78,7 @@ class Work:
                 acknowledged=state.acknowledged,
                 now_ms=desk.clock.now_ms(),
                 writable=desk.repairs is not None,
+                adopts=desk.repairs is not None and desk.repairs.adopts,
                 sharing=sharing,
             )
 

@@ -151,7 +151,8 @@ class Bot(Part):
 
     pause_allowance: Duration = Duration("10s")
     """Time that the bot has to obey a hold. An order of its own that was created later, and that the hold does not
-    allow, is told of as PauseNotHonoured."""
+    allow, is told of as PauseNotHonoured. With a gate it has at least gate.failClosedAfter: a gate that is cut off from
+    the API server stays open for so long."""
 
 
 class BalanceTolerance(Part):

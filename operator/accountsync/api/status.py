@@ -209,6 +209,12 @@ class StoppedBot(StatusPart):
     level: Annotated[str, OneOf(PauseLevel)] | None = None
     """How far it was asked to stop. A bot that is stopped further than that was stopped by a person, and stays so."""
 
+    told: Annotated[str, OneOf(PauseLevel)] | None = None
+    """How far it is known to have been told to stop. A bot that is stopped further may have been so by a person."""
+
+    bot: Annotated[str, Field(max_length=DIGEST_CAP)] | None = None
+    """A digest of the bot's address: none of this holds of a bot elsewhere."""
+
 
 class Findings(StatusPart):
     """All differences in numbers, and the worst of them in full."""

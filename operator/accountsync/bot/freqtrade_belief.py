@@ -4,10 +4,16 @@ In:  a `FreqtradeApi`. Out: `ExpectedState`, or why there is none.
 
 freqtrade learns of its orders in passes: each asks the exchange for every open order, writes what it learnt into the
 bot's database, and ends by setting /health.last_process. That time is the belief's `as_of`. It is read before
-anything else, so what is read after it may be newer than it claims and is never older; a difference counts only for
-what the exchange did before `as_of`, so that this errs on the quiet side. A pass that takes long may have asked for an
-order early in it: then one belief lacks what happened since, and the next one, of a pass that began later, does not.
-Therefore a finding needs two beliefs (spec.tolerances.confirmations, at least 2).
+anything else, so what is read after it is of that pass or a later one; a difference counts only for what the exchange
+did before `as_of`, so that this errs on the quiet side. A pass that takes long may have asked for an order early in it:
+then one belief lacks what happened since, and the next one, of a pass that began later, does not. Therefore a finding
+needs two beliefs (spec.tolerances.confirmations, at least 2).
+
+A pass says that freqtrade went through its loop, and not that the exchange answered it. Where it fails to ask for an
+order, freqtrade logs that and goes on, so `last_process` advances although nothing was learnt. Only a trade that holds
+something needs a price, without which the pass is given up. What tells, at last, is a trade without a price in
+/status; but a price is kept for up to five minutes. What the exchange did in that time may be found and confirmed
+although freqtrade would have learnt of it (docs/freqtrade.md).
 
 Invariants:
 1. A bot that is stopped, runs dry, is between two states, or has made no pass since it was started, has no belief.
@@ -17,7 +23,8 @@ Invariants:
    the whole entry filled, and it rounds.
 4. Orders go by the exchange's id; freqtrade tells no client id. A stop-loss order at the exchange goes by the id of the
    conditional order.
-5. No balance is published: freqtrade keeps wallets for up to an hour, so they are of no known time.
+5. While freqtrade gets no price of an open trade, nothing is believed: the exchange does not answer it.
+6. No balance is published: freqtrade keeps wallets for up to an hour, so they are of no known time.
 """
 
 from collections.abc import Iterable, Iterator
@@ -105,12 +112,21 @@ class FreqtradeState:
             trades = self._trades(await self.api.get("/status"))
             count = self._checked(Count, await self.api.get("/count"), "/count")
             if count.current == len(trades):
+                self._check_prices(trades)
                 return trades
         raise BeliefUnobserved(
             Reason.BOT_NOT_READY,
             f"{self.api.source}: freqtrade lists other open trades at /api/v1/status than it counts at /api/v1/count:"
             " it lists none where it fails; see its own log",
         )
+
+    def _check_prices(self, trades: Iterable[TradeRow]) -> None:
+        """The one sign in its answers that the exchange does not answer freqtrade; the last pass does not tell."""
+        if any(trade.current_rate is None for trade in trades):
+            raise self._not_ready(
+                "gets no price of an open trade from the exchange, so that what it believes of its orders may be old:"
+                " see its own log"
+            )
 
     async def _closed_trades(self, since: datetime) -> tuple[TradeRow, ...]:
         """Those that closed lately, so that what their orders filled is known to be the bot's."""

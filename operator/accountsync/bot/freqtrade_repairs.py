@@ -9,7 +9,9 @@ position. It answers 200, too, where that failed or changed nothing; so the beli
 Invariants:
 1. Nothing is told to a bot that started anew, or believes something else of the pair, since it was judged.
 2. Only trades of the pairs in question are reloaded. A repair of another kind is refused where none is of this one.
-3. A repair counts as done only where the bot then believes what it should.
+3. Whoever calls it has made sure that no order of somebody else's is open in the pair: freqtrade would take it up, and
+   later cancel or replace it.
+4. A repair counts as done only where the bot then believes what it should.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +30,8 @@ RELOADED = frozenset({RepairKind.POSITION, RepairKind.STALE_ORDER})
 
 class FreqtradeRepairs:
     """The write side of `state`. `canonical`: the unified spelling of a symbol, as `Exchange` gives it."""
+
+    adopts = True
 
     def __init__(self, state: FreqtradeState, *, canonical: Callable[[str], str]) -> None:
         self._state = state

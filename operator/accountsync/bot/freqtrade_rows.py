@@ -51,7 +51,10 @@ class OrderRow(_Row):
 
 
 class TradeRow(_Row):
-    """A trade and all its orders. `trade_id` is no identity: a deleted trade's is given to the next one."""
+    """A trade and all its orders. `trade_id` is no identity: a deleted trade's is given to the next one.
+
+    `current_rate`: the price of now, of an open trade; None: freqtrade could not get one from the exchange.
+    """
 
     trade_id: StrictInt
     pair: Symbol
@@ -59,6 +62,7 @@ class TradeRow(_Row):
     is_short: StrictBool
     orders: tuple[OrderRow, ...]
     close_timestamp: StrictInt | None = None
+    current_rate: MaybeAmount = Decimal(0)
 
 
 class Health(_Row):

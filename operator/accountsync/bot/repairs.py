@@ -152,6 +152,8 @@ class HttpRepairs:
     `canonical`: the unified spelling of a symbol, as `Exchange.canonical_symbol` gives it.
     """
 
+    adopts = False
+
     def __init__(self, state: HttpState, url: str, *, canonical: Callable[[str], str]) -> None:
         self._state = state
         self._url = url

@@ -76,13 +76,13 @@ class Errand:
         return self.seen
 
     async def plan(self) -> StoredPlan | None:
-        """The plan of the reset that is asked for."""
+        """The plan of the reset that is asked for, once the operator has written what it waits for: its last change."""
         if not self.asked:
             return None
         key, uid = reset_key(self.asked), self.seen.metadata.get("uid")
         plans = [StoredPlan.of(body) for body in await self._cluster.plans(self._target.namespace)]
         own = (plan for plan in plans if plan.spec["account"].get("uid") == uid)
-        return next((plan for plan in own if key in (plan.spec.get("findings") or ())), None)
+        return next((p for p in own if key in (p.spec.get("findings") or ()) and p.status.get("phase")), None)
 
     async def again(self, plan: StoredPlan) -> StoredPlan:
         """The plan as it is now."""
@@ -93,6 +93,13 @@ class Errand:
         echo = _now()
         await self.patch({"metadata": {"annotations": {REQUESTED_AT: echo}}})
         return echo
+
+    async def abandon(self) -> bool:
+        """Forget the reset. Whether the operator has followed in time: from then on it begins nothing of it."""
+        echo = _now()
+        await self.patch({"metadata": {"annotations": {REQUESTED_AT: echo, RESET: None}}})
+        self.asked = ""
+        return await self.until(lambda account: account.status.last_handled_reconcile_at == echo) is not None
 
     async def ask(self) -> str:
         """Ask for a new reset; the same. Of two who do so at once, the second goes on with what the first asked for."""

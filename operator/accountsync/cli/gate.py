@@ -138,7 +138,7 @@ def override(*, span: str | None, reason: str, end: bool, url: str, token_file: 
     headers = {"Content-Type": "application/json"}
     if token_file is not None:
         try:
-            headers["Authorization"] = f"Bearer {token_file.read_text(encoding='utf-8').strip()}"
+            headers["Authorization"] = f"Bearer {token_file.read_bytes().strip().decode('latin-1')}"
         except OSError as error:
             raise click.ClickException(f"--token-file: {error.strerror}") from None
     click.echo(_told(_call("DELETE" if end else "PUT", f"{url.rstrip('/')}/override", body, headers)))

@@ -6,7 +6,7 @@ from accountsync.cli.account import Account
 from accountsync.cli.cluster import Cluster
 from accountsync.cli.connection import ClusterError, Place
 from accountsync.cli.doing import NOT_FOUND, carry_out
-from accountsync.cli.errand import RESET, Stopped
+from accountsync.cli.errand import Errand, Stopped
 from accountsync.cli.reset_steps import objections, preview
 from accountsync.cli.resetting import Course
 from accountsync.cli.selection import Selection, Target, placing, suggested
@@ -62,7 +62,7 @@ def reset(
         (one,) = await target.targets(cluster)
         seen = await _seen(cluster, one)
         if abandon:
-            return await _abandoned(cluster, one, seen)
+            return await _abandoned(Errand(cluster, one, seen, wait), one)
         course = Course(cluster, one, seen, wait=wait, yes=yes, resume=resume)
         under_way.append(course)
         if dry_run:
@@ -92,16 +92,20 @@ async def _seen(cluster: Cluster, target: Target) -> Account:
         raise ClusterError(error.status, f"{error}{like}") from None
 
 
-async def _abandoned(cluster: Cluster, target: Target, seen: Account) -> int:
-    asked = seen.annotation(RESET)
+async def _abandoned(errand: Errand, target: Target) -> int:
+    asked = errand.asked
     if not asked:
         click.echo(f"no reset of {target} is under way; nothing was changed")
         return 0
-    await cluster.patch(target.namespace, target.name, {"metadata": {"annotations": {RESET: None}}})
-    click.echo(f"reset {asked} of {target} is forgotten: nothing more of its plan is begun")
-    if seen.paused:
+    followed = await errand.abandon()
+    if followed:
+        click.echo(f"reset {asked} of {target} is forgotten: nothing more of its plan is begun")
+    if errand.seen.paused:
         click.echo(f"the bot stays paused; let it trade again: accountsync resume {target.name} -n {target.namespace}")
-    return 0
+    if followed:
+        return 0
+    why = f"but the operator has not said in {errand.wait:g} s that it knows: is it running?"
+    return _failed(f"reset {asked} of {target} is forgotten, {why} Until it does, it may begin an approved plan", "")
 
 
 def _failed(why: str, hint: str) -> int:

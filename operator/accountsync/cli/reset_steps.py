@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from accountsync.api.v1alpha1 import Sync
+from accountsync.api.v1alpha1 import PauseLevel, Sync
 from accountsync.cli.account import Account
 from accountsync.cli.errand import Errand, standing_of
 from accountsync.cli.texts import count
@@ -40,6 +40,11 @@ def objections(account: Account) -> str:
         return f"spec.remediation.dryRun of {where} is true: nothing would be done"
     if spec.get("suspend"):
         return f"spec.suspend of {where} is true: the operator does not look at it"
+    if spec.get("pauseLevel") == PauseLevel.HALT and "freqtrade" in ((spec.get("bot") or {}).get("state") or {}):
+        return (
+            f"spec.pauseLevel of {where} is Halt: a freqtrade that is halted tells nothing of what it believes, so that"
+            " the reset could not come to its end: set spec.pauseLevel: ReduceOnly first"
+        )
     return ""
 
 

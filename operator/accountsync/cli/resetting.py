@@ -28,7 +28,7 @@ from accountsync.cli.screen import finding_lines, resume_lines, verdict
 from accountsync.cli.selection import Target
 from accountsync.cli.texts import moment, printable
 from accountsync.domain.plan import Phase
-from accountsync.domain.standing import ACTED, Stage, Standing
+from accountsync.domain.standing import OVER, Stage, Standing
 
 
 class Course:
@@ -57,8 +57,7 @@ class Course:
         await self._pause()
         await self._carry_out(await self._ask())
         await self._clear()
-        await self._verify()
-        await self._end()
+        await self._end(await self._verify())
 
     async def _pause(self) -> None:
         errand = self.errand
@@ -93,7 +92,7 @@ class Course:
             account = await errand.now()
             said = standing_of(account, errand.asked)
             if said is not None and account.status.last_handled_reconcile_at == echo:
-                if said.stage in ACTED:
+                if said.stage in OVER:
                     _require_nothing_left(said, plan)
                     return None
                 if said.stage is Stage.REFUSED:
@@ -116,7 +115,7 @@ class Course:
         over = await self._over(plan)
         click.echo("\n".join(over.action_lines()))
         _say(f"the plan has ended: {_end_of(over)}")
-        said = await self._read_again(ACTED)
+        said = await self._read_again(OVER)
         if said is None:
             raise Stopped(f"the account was not read whole in {errand.wait:g} s after it")
         if said.stage is Stage.LEFT:
@@ -168,30 +167,35 @@ class Course:
             raise Stopped(f"{said.text}: it came there although the bot is paused. The next reset plans for it")
         _say(said.text)
 
-    async def _verify(self) -> None:
+    async def _verify(self) -> Account:
+        """The account that was found clean: only what held the bot then is lifted."""
         errand = self.errand
         _begin(5)
         if await self._read_again({Stage.CLEAN}, agreed) is None:
             now = await errand.now()
             lines = "\n".join([verdict(now), *finding_lines(now)])
             raise Stopped(f"both sides do not agree after {errand.wait:g} s: {lines}")
-        taken = errand.seen.status.snapshot
-        _say(verdict(errand.seen) + (f"; the exchange as of {moment(taken.timestamp)}" if taken else ""))
-        foreign = finding_lines(errand.seen)
+        verified = errand.seen
+        taken = verified.status.snapshot
+        _say(verdict(verified) + (f"; the exchange as of {moment(taken.timestamp)}" if taken else ""))
+        foreign = finding_lines(verified)
         if foreign:
             click.echo("\n".join(["  left alone, since they are not the bot's:", *foreign]))
         await errand.patch({"metadata": {"annotations": {RESET: None}}})
         errand.asked = ""
+        return verified
 
-    async def _end(self) -> None:
+    async def _end(self, verified: Account) -> None:
         errand = self.errand
         if not self._resume:
             _begin(6, "not asked for with --resume; nothing is done")
-            click.echo("\n".join(f"  {line}" for line in resume_lines(errand.seen)))
+            click.echo("\n".join(f"  {line}" for line in resume_lines(verified)))
             return
         _begin(6)
         quote = Quote(self._cluster, errand.wait)
-        for hold in errand.seen.resumable():
+        for hold in verified.resumable():
+            if hold.source == HoldSource.UNKNOWN_OUTCOME or errand.seen.hold(hold.source) is None:
+                continue  # what became of an action is for a person to find out; the other one is gone by itself
             outcome = await quote.quote(self._target, hold.digest or "")
             _say(outcome.text)
             if outcome.failed:

@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from accountsync.controller.heartbeats import Pulse
 from accountsync.controller.kube import CONFLICT, FORBIDDEN, NOT_FOUND, KubeError
 from accountsync.controller.ledger_keeper import LedgerKeeper
 from accountsync.controller.ownership import Owner
-from accountsync.controller.pausing import Pausing
+from accountsync.controller.pausing import Pausing, address_of
 from accountsync.controller.policy import policy_of, watchdog_of
 from accountsync.controller.remedying import Remedying
 from accountsync.controller.rights import STATUS
@@ -38,10 +39,12 @@ from accountsync.domain.finding import Finding
 from accountsync.domain.held import Held
 from accountsync.domain.holds import Holds, Source
 from accountsync.domain.policy import Policy
+from accountsync.domain.sharing import Sharing
 from accountsync.domain.stopping import wanted
 from accountsync.errors import ConfigurationError, Reason
 from accountsync.exchange.tested import untested
 from accountsync.observe import Failure
+from accountsync.ports import BotState, Exchange
 from accountsync.report.ledger_series import LedgerSeries
 from accountsync.report.lines import details
 from accountsync.report.lines import summary as discrepancies
@@ -97,7 +100,7 @@ class AccountLoop:
         self._restored = False
         self._unwritten = False
         self._remedying = Remedying(tools, owner, self.namespace, self.name, self.uid)
-        self._pausing = Pausing(tools.events, self.namespace, self.name)
+        self._pausing = Pausing(tools.events, owner, self.namespace, self.name)
         self._keeper = LedgerKeeper(tools, owner, self.namespace, self.name)
         self._handled_resume = ""
         self._started = float("-inf")
@@ -349,6 +352,7 @@ class AccountLoop:
             sharing=sharing,
             course=self._remedying.course,
             held=self._held,
+            patience=self._remedying.patience,
         )
         tools.shares.believe(self.uid, cycle.state.believed, policy.belief_stale_after_ms)
         self._follow(cycle, series, wishes)
@@ -358,12 +362,12 @@ class AccountLoop:
         now = self._now(replace(base, observed=True), policy, account.spec)
         await self._report(cycle, now, series, handled=True)
         self._judged_for_gate(cycle, number)
-        await self._pause(account, policy, wishes, replace(base, observed=True), series)
-        if not self._unwritten and _generation(self.body) == _generation(self._judged):  # nobody changed their mind
-            await self._remedying.act(cycle, policy, sharing, series, self.body)
-            if account.spec.bot.state.postgres is not None and (ledger := tools.sides.ledger(bot)) is not None:
-                sides = exchange, ledger
-                await self._keeper.reconcile(cycle, account, policy, sharing, sides, series, lambda: self.body)
+        acts_first = self._remedying.resetting  # by a reading that gets old while a bot that hangs is called
+        if not acts_first:
+            await self._pause(account, policy, wishes, replace(base, observed=True), series)
+        await self._act(cycle, account, policy, sharing, (exchange, bot), series)
+        if acts_first:
+            await self._pause(account, policy, wishes, replace(base, observed=True), series)
         if cycle.bot is not None and cycle.bot.reason is Reason.BOT_REFUSED:
             tools.sides.forget_bot_secret(account)
         if cycle.accepted:
@@ -371,6 +375,24 @@ class AccountLoop:
         rejected = cycle.exchange is not None and cycle.exchange.reason is Reason.CREDENTIALS_REJECTED
         if rejected and await tools.sides.rotated(account):
             self.wake(Trigger.SECRET)
+
+    async def _act(
+        self,
+        cycle: Cycle,
+        account: api.TradingAccount,
+        policy: Policy,
+        sharing: Sharing,
+        sides: tuple[Exchange, BotState],
+        series: AccountSeries,
+    ) -> None:
+        """Do what is due, unless somebody changed their mind meanwhile."""
+        if self._unwritten or _acted_by(self.body) != _acted_by(self._judged):
+            return
+        await self._remedying.act(cycle, policy, sharing, series, self.body)
+        exchange, bot = sides
+        if account.spec.bot.state.postgres is not None and (ledger := self._tools.sides.ledger(bot)) is not None:
+            ledgers = exchange, ledger
+            await self._keeper.reconcile(cycle, account, policy, sharing, ledgers, series, lambda: self.body)
 
     def _judged_for_gate(self, cycle: Cycle, number: int) -> None:
         """Tell the gate of the cycle of this `number` if it judged everything, now that its holds can be seen."""
@@ -386,8 +408,10 @@ class AccountLoop:
         """After a report: have a bot that is stopped by calls obey it."""
         if account is None or self._unwritten:
             return
-        if account.spec.bot.state.freqtrade is None:
-            self._pausing.disobeyed = None  # of another bot than now
+        source = account.spec.bot.state.freqtrade
+        if source is None:
+            await self._pausing.forget(self.body)
+            series.not_stopped = None
             return
         heard = replace(wishes, resume="")
 
@@ -398,7 +422,10 @@ class AccountLoop:
             return not self._unwritten
 
         pauser = self._tools.sides.pauser(account)
-        await self._pausing.obey(pauser, self._holds, self._pause_level(), write, series, lambda: self.body)
+        bot = address_of(source)
+        await self._pausing.obey(bot, pauser, self._holds, self._pause_level(), write, series, lambda: self.body)
+        series.not_stopped = self._pausing.not_stopped
+        self._follow_holds()
 
     def _holds(self) -> Holds:
         """The holds, as long as they are ours to enforce."""
@@ -429,7 +456,10 @@ class AccountLoop:
         off = not self._tools.settings.sync_enabled
         series.suspended = off or (account is not None and account.spec.suspend)
         if account is None:
+            invalid_from = self._tools.clock.monotonic() if self._observed else self._aged_from
+            self._pulse.judged_until = min(self._pulse.judged_until, invalid_from + series.stale_after)
             return
+        self._pulse.judged_until = inf
         spec = account.spec
         series.stale_after = spec.stale_after.seconds
         series.belief_stale_after = spec.bot.stale_after.seconds
@@ -517,6 +547,8 @@ class AccountLoop:
             self._handled_resume = self._status.last_handled_resume or ""
             self._remedying.restore(self._status)
             self._pausing.restore(self._status)
+            if self._is_called() and self._pausing.obeyed is None:
+                self._held = None
             if self._status.observed_generation is not None:
                 self._written = written.significant(self._status.dump())
             self._aged_from = self._tools.clock.monotonic() - self._unsynced_for()
@@ -654,14 +686,19 @@ class AccountLoop:
         )
 
     def _follow_holds(self) -> None:
-        """After a report: since when the bot can see that it is held, and how far it is to stop."""
-        if not self._state.holds:
+        """After a report, or a call: since when the bot can see that it is held, and how far it is to stop."""
+        level = self._pausing.obeyed if self._is_called() else self._status.pause_level
+        if not self._state.holds or (self._is_called() and level is None):
             self._held = None
         elif not self._unwritten:
             now = self._tools.clock.now_ms()
             before = self._held or Held(now)
-            halted = (before.halted or now) if self._status.pause_level == api.PauseLevel.HALT else None
+            halted = (before.halted or now) if level == api.PauseLevel.HALT else None
             self._held = replace(before, halted=halted)
+
+    def _is_called(self) -> bool:
+        """Whether the bot learns of its holds by calls only, and not from the status."""
+        return (((self._judged.get("spec") or {}).get("bot") or {}).get("state") or {}).get("freqtrade") is not None
 
     async def _tell_unwritable(self) -> None:
         """Tell in an Event, once, that the status may not be written: no condition can."""
@@ -727,8 +764,7 @@ class AccountLoop:
         """As the spec says, valid elsewhere or not; less, for some holds of a bot that is stopped by calls."""
         level = (self._judged.get("spec") or {}).get("pauseLevel")
         asked = api.PauseLevel(level) if level in set(api.PauseLevel) else api.PauseLevel.REDUCE_ONLY
-        source = (((self._judged.get("spec") or {}).get("bot") or {}).get("state") or {}).get("freqtrade")
-        return asked if source is None else wanted(self._state.holds, asked) or asked
+        return wanted(self._state.holds, asked) or asked if self._is_called() else asked
 
     def _heartbeat(self) -> float:
         try:
@@ -756,6 +792,11 @@ def _asked(body: Mapping[str, Any]) -> tuple[Any, ...]:
         _annotation(body, RESUME),
         _annotation(body, RESET_ASKED),
     )
+
+
+def _acted_by(body: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What people say that an action goes by."""
+    return _generation(body), _annotation(body, RESET_ASKED)
 
 
 def _annotation(body: Mapping[str, Any], name: str) -> str:

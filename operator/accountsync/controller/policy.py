@@ -25,8 +25,14 @@ def policy_of(spec: api.TradingAccountSpec) -> Policy:
         watchdog=watchdog_of(spec),
         remedies=remedies_of(spec.remediation),
         parity=parity_of(spec.bot.state.postgres),
-        pause_allowance_ms=spec.bot.pause_allowance.milliseconds,
+        pause_allowance_ms=allowance_ms(spec.bot),
     )
+
+
+def allowance_ms(bot: api.Bot) -> int:
+    """How long the bot may need to obey: a gate that is cut off learns of no hold, and stays open for its own time."""
+    cut_off = bot.gate.fail_closed_after.milliseconds if bot.gate is not None else 0
+    return max(bot.pause_allowance.milliseconds, cut_off)
 
 
 def parity_of(asked: api.PostgresState | None) -> Parity | None:

@@ -72,6 +72,16 @@ class Remedying:
         """Seconds until there is more to do; None: with the next cycle."""
         return self._now.again
 
+    @property
+    def resetting(self) -> bool:
+        """Whether the plan of a full reset is open: that goes before what the bot has to be told."""
+        return self._now.resetting
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds the next cycle waits at most for the belief once it has read the account."""
+        return self._now.patience
+
     def awaits(self, name: str, version: str) -> bool:
         """Whether the plan `name` is the open one, and was another version when it was read, or one not known yet."""
         plan = self._now.plan
@@ -127,7 +137,7 @@ class Remedying:
         acted = before is not None and before.stage in ACTED
         self._asked = Asked(asked, acted=acted)
         now = self._tools.clock.now_ms()
-        self.reset = stands(self._now, before, self._asked, cycle, policy, sharing, now_ms=now)
+        self.reset = stands(self._now, self._asked, cycle, policy, sharing, now_ms=now)
 
     def reported(self, holds: Holds, *, written: bool) -> None:
         """A report was written, or could not be: since when the bot can see that it is held for an action."""

@@ -9,7 +9,7 @@ from accountsync.domain.sharing import ALONE, Sharing, Sibling
 from accountsync.ports import Clock
 
 Place = tuple[str, ...]
-"""Namespace, the shared name, and which exchange it is on."""
+"""Namespace, the shared name, and which exchange it is on; by whatever address, since one account may have several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Shares:
         if not exchange.get("sharedAccount"):
             self.withdraw(uid)
             return
-        where = (exchange.get(field) for field in ("sharedAccount", "id", "sandbox", "endpoint"))
+        where = (exchange.get(field) for field in ("sharedAccount", "id", "sandbox"))
         before = self._members.get(uid)
         self._members[uid] = _Member(
             place=(metadata["namespace"], *(str(part or "") for part in where)),

@@ -34,6 +34,9 @@ DENIED_FOR_MS = 3_600_000
 SAME_CHANGE_MS = 10
 """A position's update time and that of the fill behind it may differ by so much."""
 
+_OF_SOMEBODY = "order "
+"""How a finding names the order of a fill, where it was not the exchange that placed it."""
+
 Leg = tuple[str, PositionSide]
 FillKey = tuple[str, str]
 """Symbol and id."""
@@ -260,13 +263,13 @@ def judge_fills(log: FillLog, expected: ExpectedState | None, draft: Draft) -> N
         elif not foreign:
             draft.explained.add(key)
         else:
-            what = order.forced or f"order {sanitize(order.id)}, client id {sanitize(order.client_id) or 'none'}"
+            named = f"{_OF_SOMEBODY}{sanitize(order.id)}, client id {sanitize(order.client_id) or 'none'}"
             draft.add(
                 Rule.UNATTRIBUTED_FILL,
                 fill.symbol,
                 name,
                 expected="none",
-                observed=f"{fill.side} {plain(fill.quantity)} at {plain(fill.price)} ({what})",
+                observed=f"{fill.side} {plain(fill.quantity)} at {plain(fill.price)} ({order.forced or named})",
                 quantity=fill.quantity,
                 price=fill.price,
                 changed=fill.time,
@@ -292,6 +295,11 @@ def _is_foreign(fill: Fill, order: Order, expected: ExpectedState | None, draft:
             return None if tracked is None else False
         return sharing.leads
     return True
+
+
+def forced(finding: Finding) -> bool:
+    """Whether an UnattributedFill is of an order that the exchange itself placed, say to liquidate."""
+    return f"({_OF_SOMEBODY}" not in finding.observed
 
 
 def _is_child(fill: Fill, expected: ExpectedState, draft: Draft) -> bool:

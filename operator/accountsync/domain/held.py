@@ -6,8 +6,8 @@ Invariants: what the exchange and our own actions placed is never the bot's; who
 bot's prefix or by its own word.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from accountsync.domain.account import Order, Side
@@ -54,17 +54,27 @@ class Offence:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """An order that may add exposure, as it was listed last. `seen`: exchange ms at which it was listed first."""
+
+    order: Order
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
 class Honour:
     """What is remembered while a hold stands.
 
     `since`: the `Held` that it is of. `told`: orders that were told of; `settled`: those that need no more
-    judgement; `resting`: those of before, and `triggers`: those of them that may yet place another one. `known_to`:
-    exchange ms up to which another process has looked. `last`: what was told last, for people; empty: nothing.
+    judgement; `suspects`: those that can't be judged yet; `resting`: those of before, and `triggers`: those of them
+    that may yet place another one. `known_to`: exchange ms up to which another process has looked. `last`: what was
+    told last, for people; empty: nothing.
     """
 
     since: int | None = None
     told: frozenset[Key] = frozenset()
     settled: frozenset[Key] = frozenset()
+    suspects: Mapping[Key, Suspect] = field(default_factory=dict)
     resting: frozenset[Key] = frozenset()
     triggers: frozenset[Trigger] = frozenset()
     known_to: int = 0

@@ -202,7 +202,7 @@ class Proposal:
 
     `refusal`: why nothing of it may be done although something should be, for the hold and for people: over a limit, no
     price; `refused`: keys of the findings that it is about. `residue`: what can't be closed because it is below the
-    step, in words.
+    step, in words. `withheld`: repairs that a person has to decide on, and why; the rest goes on without them.
     """
 
     actions: tuple[Action, ...] = ()
@@ -210,6 +210,7 @@ class Proposal:
     refusal: str = ""
     refused: tuple[str, ...] = ()
     residue: tuple[str, ...] = field(default=())
+    withheld: str = ""
 
     @property
     def findings(self) -> tuple[str, ...]:

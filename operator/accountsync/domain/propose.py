@@ -25,7 +25,7 @@ from accountsync.domain.flatten import close_unexpected
 from accountsync.domain.past import Past
 from accountsync.domain.plan import Action, ActionKind, Proposal
 from accountsync.domain.policy import Limits, Mode, Policy
-from accountsync.domain.repair import REPAIRED, repairs
+from accountsync.domain.repair import REPAIRED, in_the_way, repairs
 from accountsync.domain.scene import Scene, Sketch
 from accountsync.domain.sharing import ALONE, Sharing
 
@@ -43,17 +43,19 @@ def propose(
     fills: FillLog | None,
     now_ms: int,
     writable: bool,
+    adopts: bool = False,
     acknowledged: Mapping[str, Decimal] | None = None,
     sharing: Sharing = ALONE,
 ) -> Proposal:
     """What is to be done about `tracks`.
 
     `snapshot`, `expected` and `fills` are of the cycle that made them, in unified symbols. `writable`: the bot's state
-    can be written to. `acknowledged`: fingerprint of each finding that a person resumed over → its notional then.
+    can be written to; `adopts`: as of `Scene`. `acknowledged`: fingerprint of each finding that a person resumed over →
+    its notional then.
     """
     if policy.mode is Mode.OBSERVE or snapshot.missing:
         return Proposal()
-    scene = Scene(tracks, snapshot, expected, policy, past, fills, sharing, acknowledged or {}, now_ms)
+    scene = Scene(tracks, snapshot, expected, policy, past, fills, sharing, acknowledged or {}, now_ms, adopts)
     sketch = Sketch()
     if policy.mode is Mode.ENFORCE:
         _act_on_exchange(scene, sketch)
@@ -69,12 +71,13 @@ def propose(
     if over:
         sketch.refusals.append(over)
         sketch.refused += sketch.dealt_with
-    residue = tuple(sketch.residue)
+    residue, withheld = tuple(sketch.residue), "; ".join(sketch.withheld)
     if sketch.refusals:
         refused = tuple(sorted(set(sketch.refused)))
-        return Proposal(refusal="; ".join(dict.fromkeys(sketch.refusals)), refused=refused, residue=residue)
+        refusal = "; ".join(dict.fromkeys(sketch.refusals))
+        return Proposal(refusal=refusal, refused=refused, residue=residue, withheld=withheld)
     approval = "; ".join(dict.fromkeys([*sketch.approvals, *again]))
-    return Proposal(tuple(sketch.actions), approval, residue=residue)
+    return Proposal(tuple(sketch.actions), approval, residue=residue, withheld=withheld)
 
 
 def still_wanted(actions: Iterable[Action], proposal: Proposal) -> str:
@@ -131,7 +134,15 @@ def _ask_before_everything(snapshot: AccountSnapshot, sketch: Sketch) -> None:
 def _repair(scene: Scene, sketch: Sketch) -> None:
     """One action for all that is wrong in the belief and has no other remedy."""
     due = [finding for finding in scene.findings(*REPAIRED) if finding.key not in sketch.dealt_with]
-    made = repairs(due, scene)
+    proven = repairs(due, scene)
+    others = {symbol: in_the_way(symbol, scene) for symbol in sorted({repair.symbol for _, repair in proven})}
+    sketch.withheld += [
+        f"{symbol}: the bot's belief is not repaired, since that would have the bot take up what it finds there: {why};"
+        " a person has to end or accept that first, or to mend the belief"
+        for symbol, why in others.items()
+        if why
+    ]
+    made = [(finding, repair) for finding, repair in proven if not others[repair.symbol]]
     if made:
         sketch.actions.append(
             Action(

@@ -5,7 +5,9 @@ In:  a finding and the `Scene` around it. Out: a `Repair`, or None where nothing
 Invariants:
 1. The bot is told what the exchange says now, and of an order that ended only how the exchange proved it to have.
 2. An order is adopted only if it is the bot's own, or the bot speaks of it already.
-3. Where several bots share an account, nobody can tell whose a position or a balance is: then none is repaired.
+3. A bot whose repair takes up every order of a symbol is told nothing of one in which somebody else's is open, or is
+   known to have filled: it would cancel or replace what a person placed.
+4. Where several bots share an account, nobody can tell whose a position or a balance is: then none is repaired.
 """
 
 from collections.abc import Iterable
@@ -15,6 +17,7 @@ from accountsync.domain.account import OrderStatus, Part, PositionSide
 from accountsync.domain.catalogue import Rule
 from accountsync.domain.ending import proven_end
 from accountsync.domain.expected import ExpectedOrder
+from accountsync.domain.fills import forced
 from accountsync.domain.finding import EXACT, ZERO, Finding, plain, sanitize
 from accountsync.domain.plan import Repair, RepairKind
 from accountsync.domain.policy import DEFAULT_BALANCE_TOLERANCE
@@ -35,6 +38,20 @@ def repairs(findings: Iterable[Finding], scene: Scene) -> tuple[tuple[Finding, R
     """What the bot is told about `findings`, with the finding that each is for."""
     made = ((finding, repair(finding, scene)) for finding in findings)
     return tuple((finding, one) for finding, one in made if one is not None)[:MOST_REPAIRS]
+
+
+def in_the_way(symbol: str, scene: Scene) -> str:
+    """What of somebody else's a bot that adopts would take up in `symbol` by a repair; empty: nothing that is known."""
+    if not scene.adopts:
+        return ""
+    for order in scene.snapshot.orders:
+        if order.symbol == symbol and order.status is OrderStatus.OPEN and not scene.tracks_order(order):
+            return f"order {sanitize(order.ref)} is open, which the bot does not speak of"
+    for track in scene.tracks.values():
+        finding = track.finding
+        if finding.rule is Rule.UNATTRIBUTED_FILL and finding.symbol == symbol and not forced(finding):
+            return f"{finding.id} is of an order that is not the bot's"
+    return ""
 
 
 def repair(finding: Finding, scene: Scene) -> Repair | None:

@@ -95,8 +95,8 @@ class Sight:
             row.status is OrderStatus.OPEN and not any(_is_named(row, order) for order in listed)
             for row in self.believed.orders or ()
         )
-        rows = () if self.sharing.siblings else self.believed.positions or ()
-        positions = sum(1 for row in rows if row.quantity)
+        rows, steps = () if self.sharing.siblings else self.believed.positions or (), self.snapshot.steps
+        positions = sum(1 for row in rows if row.quantity and abs(row.quantity) >= steps.get(row.symbol, ZERO))
         return f"the bot still believes in {counted(orders, positions)}" if orders or positions else ""
 
 

@@ -29,7 +29,10 @@ NO_THRESHOLD = Threshold()
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One account as it is now. `acknowledged`: fingerprints of the findings that a person resumed over → notional."""
+    """One account as it is now. `acknowledged`: fingerprints of the findings that a person resumed over → notional.
+
+    `adopts`: a repair has the bot take up all orders of the symbol that it finds on the exchange, whoever placed them.
+    """
 
     tracks: Tracks
     snapshot: AccountSnapshot
@@ -40,6 +43,7 @@ class Scene:
     sharing: Sharing
     acknowledged: Acknowledged
     now_ms: int
+    adopts: bool = False
 
     def findings(self, *rules: Rule) -> Iterator[Finding]:
         """Those of `rules` that something is to be done about, in an order that no price changes."""
@@ -116,6 +120,7 @@ class Sketch:
     refusals: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     residue: list[str] = field(default_factory=list)
+    withheld: list[str] = field(default_factory=list)
 
     def refuse(self, why: str, finding: Finding) -> None:
         """Nothing may be done, as long as `finding` can't be dealt with."""

@@ -1,10 +1,10 @@
 """Where a full reset stands: what the operator made of it, told as a condition for the command line to go by.
 
-In:  which reset a person asked for, where it stood, the stored plans, and the account as it was read.
+In:  which reset a person asked for, the stored plans, and the account as it was read.
 Out: `Standing`; and of a plan of a reset, whether it may go on (`lost`).
 
 Invariants: a reset for which a plan was made, or of which it was said what is left, never gets another plan; nothing is
-said to be flat by a reading from before the plan's last action; what could not be read changes nothing.
+said to be flat by a reading from before the plan's last action, nor without one of this very cycle.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,12 +26,15 @@ class Stage(StrEnum):
     REFUSED = "Refused"
     DUE = "Due"
     PLANNED = "Planned"
+    UNREAD = "Unread"
     LEFT = "Left"
     FLAT = "Flat"
     CLEAN = "Clean"
 
 
-ACTED = frozenset({Stage.LEFT, Stage.FLAT, Stage.CLEAN})
+OVER = frozenset({Stage.LEFT, Stage.FLAT, Stage.CLEAN})
+"""The operator is done with it, and has just read what is there now."""
+ACTED = OVER | {Stage.UNREAD}
 """The operator is done with it: it makes no plan for this reset any more."""
 
 
@@ -70,7 +73,6 @@ Said = tuple[Stage, str]
 
 def standing(
     asked: Asked,
-    before: Standing | None,
     plans: Iterable[Plan] | None,
     sight: Sight | None,
     policy: Policy,
@@ -80,20 +82,21 @@ def standing(
 ) -> Standing:
     """Where the reset stands now.
 
-    `before`: where it stood. `plans`: those stored; None: they are not known. `sight`: None: the account could not be
-    read whole. `proposal`: what `due` says. `held`: the hold of a person stands.
+    `plans`: those stored; None: they are not known. `sight`: None: the account could not be read whole. `proposal`:
+    what `due` says. `held`: the hold of a person stands.
     """
     plan = next((plan for plan in plans or () if plan.reset == asked.id), None)
     acted = asked.acted or plan is not None
     said = _without_looking(plan, policy, acted=acted, known=plans is not None, held=held)
     if said is None and (sight is None or not _is_after(plan, sight)):
-        if before is not None and before.id == asked.id and before.stage in ACTED:
-            return before
         said = Stage.WAITING, "the account could not be read whole since"
     if said is None:
         assert sight is not None, "or it was said that it could not be read"
         said = _looking(sight, proposal, acted=acted)
-    return Standing(asked.id, *said)
+    stage, text = said
+    if stage is Stage.WAITING and asked.acted:  # a word of its own, so that a restart does not forget that it is over
+        stage = Stage.UNREAD
+    return Standing(asked.id, stage, text)
 
 
 def lost(plan: Plan, asked: Asked, proposal: Proposal | None, left: Mapping[str, Action], *, held: bool) -> str:

@@ -242,6 +242,13 @@ TABLE = (
         lambda series, *_: series.not_honoured,
     ),
     Row(
+        "accountsync_bot_not_stopped",
+        Kind.GAUGE,
+        "Whether a hold stands of which a bot that is stopped by calls (freqtrade) could not be told.",
+        lambda series, *_: None if series.not_stopped is None else int(series.not_stopped),
+        sure=False,
+    ),
+    Row(
         "accountsync_repairs_applied_total",
         Kind.COUNTER,
         "What bots put right in their belief because they were told to, and what was brought into their ledgers.",

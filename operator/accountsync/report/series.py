@@ -62,6 +62,7 @@ class AccountSeries:
     unknown: int = 0
     actions: Counter[str] = field(default_factory=Counter)
     not_honoured: int = 0
+    not_stopped: bool | None = None
     repairs: Counter[str] = field(default_factory=Counter)
     ran_at: float | None = None
     ran_ms: int | None = None

@@ -1,12 +1,15 @@
 """A full reset carried out: once, by the plan that a person approved, and whatever happens in between."""
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.support.acting import ENFORCE, Killed, Rig, remedying
 from tests.support.fakes import BTC, truth
 
+from accountsync.act import desk
 from accountsync.domain.account import OrderStatus, PositionSide, Side
 from accountsync.domain.plan import Phase
 from accountsync.domain.policy import Limits, UnexpectedOrders, UnexpectedPositions
@@ -94,6 +97,40 @@ async def test_a_belief_that_is_out_of_reach_keeps_nothing_from_being_closed() -
     rig.bot.state = replace(rig.bot.state, ready=False)
     await done(rig)
     assert [row.client_id for row in rig.exchange.orders.values()] == ["web_1"]
+
+
+async def test_a_bot_that_hangs_keeps_nothing_from_being_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "BELIEF_WAITS", 0.01)
+    rig = await begun(Rig(replace(NEVER, timeout=3600.0)))
+    await rig.until(lambda: rig.stored)
+    rig.bot.script.extend([3000.0] * 100)
+    rig.approve()
+    async with asyncio.timeout(60):
+        await rig.reach(Phase.DONE)
+    assert [row.client_id for row in rig.exchange.orders.values()] == ["web_1"]
+    assert not rig.exchange.held()
+    assert stage(rig) == "Planned", "and told as such until then"
+
+
+async def test_a_reading_that_is_always_too_old_by_the_time_it_is_acted_on_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = await begun()
+    await rig.until(lambda: rig.stored)
+    held = rig.trading.held
+
+    async def slow(*asked: Any) -> Decimal:
+        rig.clock.advance(11)
+        return await held(*asked)
+
+    monkeypatch.setattr(type(rig.trading), "held", lambda _, *asked: slow(*asked))
+    rig.approve()
+    await rig.until(lambda: rig.now.blocked)
+    why = "nothing was sent: by then the account had been read 11 s before"
+    assert why in rig.now.blocked
+    await rig.reach(Phase.REFUSED)
+    assert f"it could not go on in time; {why}" in rig.last.message
+    assert rig.held == Decimal(5)
 
 
 async def test_it_takes_the_place_of_a_plan_that_was_not_begun() -> None:

@@ -1,17 +1,20 @@
 """What an account's loop tells of itself: to the gate by its heartbeat, and of a bot that does not obey."""
 
+from collections import deque
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 from tests.support.fakes import BTC
 from tests.unit.controller.test_account_loop import Stage, body
+from tests.unit.controller.test_pausing import DOWN, PAUSED, RUNNING, SOURCE, STOPPED, Scene
 
 from accountsync.api import v1alpha1 as api
 from accountsync.controller.account import WRITE_TRIES
 from accountsync.controller.heartbeats import Pulse
 from accountsync.controller.kube import CONFLICT
 from accountsync.controller.status import held, restore
-from accountsync.domain.account import Side
+from accountsync.domain.account import Fill, PositionSide, Side
 
 GATED: dict[str, Any] = {"state": {"configMap": {"name": "state"}}, "orderIdPrefix": "grinder_"}
 
@@ -36,6 +39,7 @@ def stage() -> Stage:
     account["spec"]["bot"] = GATED
     made = Stage(account)
     object.__setattr__(made.tools, "heartbeats", cast("Any", Heard()))
+    made.sides.exchange.tells_fills = made.sides.tells_fills = True
     return made
 
 
@@ -132,6 +136,33 @@ async def test_the_gate_of_the_spec_is_followed_while_the_loop_runs(
     assert heard(stage).followed == [after, None]
 
 
+INVALID = "the spec is not valid: nothing is judged"
+
+
+async def test_a_spec_that_is_not_valid_is_silence_once_too_little_was_judged_for_too_long(stage: Stage) -> None:
+    stage.edit(staleAfter="2m")
+    await stage.turn()
+    stage.edit(tolerances={"orderGrace": "no time"})
+    await stage.turn()
+    stage.clock.advance(120 - 1)
+    await stage.loop._turn(stage.metrics.open("u-1", "trading", "alpha"), set())
+    assert now(stage) == ""
+    stage.clock.advance(2)
+    assert now(stage) == INVALID
+    stage.edit(tolerances={})
+    await stage.turn()
+    assert now(stage) == ""
+
+
+async def test_a_restart_gives_a_spec_that_is_not_valid_no_more_time(stage: Stage) -> None:
+    await stage.turn()
+    stage.edit(tolerances={"orderGrace": "no time"})
+    stage.clock.advance(290)
+    stage.loop = stage.another()
+    await stage.turn()
+    assert now(stage) == INVALID
+
+
 # --- a bot that does not obey ----------------------------------------------------------------------------------------
 
 
@@ -217,7 +248,21 @@ async def test_what_was_placed_while_nobody_looked_is_told_by_the_next_process(s
     stage.sides.exchange.place(client_id="grinder_1")
     stage.loop = stage.another()
     await stage.turn()
+    assert count(stage) == 0, "fills may be told late"
+    await stage.turn()
     assert count(stage) == 1
+
+
+async def test_an_exit_that_another_closed_while_nobody_looked_is_never_accused(stage: Stage) -> None:
+    exchange = stage.sides.exchange
+    await held_bot(stage)
+    exchange.place(side=Side.SELL, client_id="grinder_exit", quantity="5")
+    closed = Fill("t1", "8", BTC, Side.SELL, PositionSide.NET, Decimal(5), Decimal(100), stage.clock.now_ms())
+    exchange.traded.append(closed)
+    stage.loop = stage.another()
+    for _ in range(3):
+        await stage.turn()
+    assert count(stage) == 0
 
 
 async def test_since_when_a_status_could_be_seen_is_read_from_it(stage: Stage) -> None:
@@ -237,3 +282,76 @@ async def test_since_when_a_status_could_be_seen_is_read_from_it(stage: Stage) -
     assert halted is not None
     assert halted.halted is not None
     assert halted.halted > halted.since, "exits may go on for longer than the rest"
+
+
+# --- a bot that learns of its holds by calls -------------------------------------------------------------------------
+
+
+async def test_a_bot_that_is_called_knows_of_its_hold_from_the_first_call_that_got_through() -> None:
+    scene = Scene()
+    await scene.turn()
+    scene.pauser.script = deque([DOWN] * 99)
+    for _ in range(3):
+        await scene.pause()
+        assert scene.loop._held is None, "it can't know"
+    scene.pauser.script.clear()
+    await scene.turn()
+    assert scene.pauser.activity is PAUSED
+    first = scene.loop._held
+    assert first is not None
+    assert first.since == scene.clock.now_ms()
+    scene.pauser.script = deque([DOWN])
+    await scene.turn()
+    assert scene.loop._held == first, "what it knows it goes on knowing"
+    await scene.pause(paused=False)
+    assert scene.loop._held is None
+
+
+async def test_a_bot_that_a_person_stopped_before_knows_once_it_says_that_it_is_stopped() -> None:
+    scene = Scene()
+    await scene.turn()
+    scene.pauser.activity = STOPPED
+    await scene.pause()
+    assert scene.pauser.told == []
+    assert scene.loop._held is not None
+
+
+async def test_exits_of_a_bot_that_is_called_may_go_on_until_it_was_told_to_stop_whole() -> None:
+    scene = Scene()
+    await scene.turn()
+    await scene.pause()
+    scene.pauser.script = deque([DOWN] * 99)
+    scene.edit(pauseLevel="Halt")
+    await scene.turn()
+    assert scene.loop._held is not None
+    assert scene.loop._held.halted is None
+    scene.pauser.script.clear()
+    await scene.turn()
+    assert scene.loop._held.halted == scene.clock.now_ms()
+
+
+async def test_another_process_remembers_whether_the_bot_was_told() -> None:
+    scene = Scene()
+    await scene.turn()
+    await scene.pause()
+    scene.restart()
+    await scene.loop._begin(scene.metrics.open("u-1", "trading", "alpha"))
+    assert scene.loop._held is not None
+    scene.pauser.activity = RUNNING
+    await scene.pause(paused=False)
+    scene.pauser.script = deque([DOWN] * 99)
+    await scene.pause()
+    scene.restart()
+    await scene.turn()
+    assert scene.loop._held is None, "nobody told it"
+
+
+async def test_another_bot_knows_nothing_of_the_hold_of_the_former_one() -> None:
+    scene = Scene()
+    await scene.turn()
+    await scene.pause()
+    other = {**SOURCE, "service": {"name": "other", "port": 8080}}
+    scene.pauser.script = deque([DOWN] * 99)
+    scene.edit(bot={"state": {"freqtrade": other}})
+    await scene.turn()
+    assert scene.loop._held is None

@@ -76,7 +76,9 @@ async def test_the_bot_is_read_paused_and_repaired_at_one_address_with_one_token
     assert bot.logins == 1
     read = rig.bot(grid)
     assert isinstance(read, FreqtradeState)
-    assert isinstance(rig.sides.repairs(grid, FakeExchange(rig.clock), read), FreqtradeRepairs)
+    repairs = rig.sides.repairs(grid, FakeExchange(rig.clock), read)
+    assert isinstance(repairs, FreqtradeRepairs)
+    assert repairs.adopts, "a reload takes up whatever is open in the pair"
 
 
 async def test_a_bot_that_would_take_up_what_others_placed_is_not_repaired(rig: Rig, bot: Served) -> None:

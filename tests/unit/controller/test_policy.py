@@ -1,7 +1,9 @@
 """What the resource asks of the judgement: every field of spec.remediation arrives, in the units of the domain."""
 
 from decimal import Decimal
+from typing import Any
 
+import pytest
 from tests.api.accounts import FULL, MINIMAL, account
 
 from accountsync.api.v1alpha1 import TradingAccount
@@ -40,3 +42,18 @@ def test_every_field_of_the_remediation_arrives() -> None:
         thresholds={Rule.UNEXPECTED_ORDER: Threshold(3, Decimal(10), 60.0)},
         expires_after=1800.0,
     )
+
+
+@pytest.mark.parametrize(
+    ("bot", "ms"),
+    [
+        ({}, 10_000),
+        ({"gate": {}}, 60_000),
+        ({"gate": {"failClosedAfter": "5s"}}, 10_000),
+        ({"gate": {}, "pauseAllowance": "90s"}, 90_000),
+    ],
+    ids=["no gate", "cut off for longer", "cut off for less", "asked for more"],
+)
+def test_a_bot_with_a_gate_may_need_as_long_as_one_that_is_cut_off_stays_open(bot: dict[str, Any], ms: int) -> None:
+    asked = {**MINIMAL, "bot": {**MINIMAL["bot"], **bot}}
+    assert policy_of(TradingAccount.parse(account("grid", asked)).spec).pause_allowance_ms == ms

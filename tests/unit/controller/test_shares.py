@@ -44,6 +44,14 @@ def test_bots_of_one_name_in_one_namespace_and_exchange_are_siblings() -> None:
     assert known.of("uid-f") == ALONE
 
 
+def test_an_account_is_the_same_by_whatever_address_it_is_reached() -> None:
+    explicit = body("b")
+    explicit["spec"]["exchange"] |= {"endpoint": "https://fapi.example.com"}
+    known, _ = shares(body("a"), explicit)
+    assert names(known, "a") == ["b"]
+    assert known.key("uid-a") == known.key("uid-b"), "one process has them both"
+
+
 def test_the_first_name_that_runs_tells_of_what_is_nobodys() -> None:
     known, _ = shares(body("a"), body("b"), body("c"))
     assert [known.of(f"uid-{name}").leads for name in "abc"] == [True, False, False]

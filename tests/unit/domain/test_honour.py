@@ -1,6 +1,6 @@
 """Whether a bot obeys its hold: what counts as disobedience, what never does, and that each order is told once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -13,8 +13,9 @@ from accountsync.domain.detect import Background, Evidence
 from accountsync.domain.expected import ExpectedState
 from accountsync.domain.fills import FillLog
 from accountsync.domain.finding import Answers, Question
-from accountsync.domain.held import Held, Honour, Offence
-from accountsync.domain.honour import KEPT, MARGIN_MS, Look, look
+from accountsync.domain.held import Held, Honour, Offence, Suspect
+from accountsync.domain.honour import KEPT, MARGIN_MS, Listed, Look
+from accountsync.domain.honour import look as look_at
 from accountsync.domain.past import placed
 from accountsync.domain.policy import Policy
 from accountsync.domain.sharing import Sharing, Sibling
@@ -26,6 +27,8 @@ HELD = Held(NOW)
 LIMIT = NOW + ALLOWANCE + MARGIN_MS
 AFTER, BEFORE = LIMIT + 1, LIMIT
 """Created just after the bot may place orders, and at the last moment at which it may."""
+LOG = FillLog(NOW - 1)
+"""Nothing was traded."""
 
 
 def placed_by_bot(id_: str = "9", *, created: int | None = AFTER, **fields: Any) -> Order:
@@ -41,12 +44,20 @@ def evidence(
     expected: ExpectedState | None = None,
     policy: Policy = OURS,
     answers: Answers | None = None,
-    fills: FillLog | None = None,
+    fills: FillLog | None = LOG,
     sharing: Sharing | None = None,
     **fields: Any,
 ) -> Evidence:
     snapshot = account(*rows, **({"timestamp": LIMIT + 60_000} | fields))
     return Evidence(snapshot, expected, policy, answers or {}, Background(sharing or Sharing(), fills))
+
+
+def look(memory: Honour, since: Held | None, now: Evidence, before: AccountSnapshot | None) -> Look:
+    """As long after the reading before as fills may be told late, and with all fills since then."""
+    fills = now.background.fills
+    every: Listed = (0, fills.recent.get(BTC, ()) if fills else ())
+    earlier = replace(now.snapshot, orders=(), timestamp=now.snapshot.timestamp - OURS.order_grace_ms)
+    return look_at(memory, since, now, before or earlier, {BTC: every})
 
 
 def seen(
@@ -196,6 +207,79 @@ def test_where_the_position_is_not_known_nothing_is_said_yet(fields: dict[str, A
     assert seen(placed_by_bot(), since=halted, **fields).offences, "Halt asks for no position"
 
 
+# --- what may have been an exit -------------------------------------------------------------------------------------
+
+EXIT = placed_by_bot(side=Side.SELL, quantity=Decimal(5))
+T0 = LIMIT + 60_000
+
+
+def looked(
+    *rows: Any,
+    memory: Honour | None = None,
+    before: int | None = T0 - 15_000,
+    fills: FillLog | None = LOG,
+    told: Mapping[str, Listed] | None = None,
+    at: int = T0,
+) -> Look:
+    """Flat now and, where it was read, `before`. `told`: the fills that the exchange was asked for."""
+    earlier = None if before is None else account(timestamp=before)
+    return look_at(memory or Honour(), HELD, evidence(*rows, fills=fills, timestamp=at), earlier, told or {})
+
+
+@pytest.mark.parametrize(
+    "fills",
+    [None, FillLog(0, unread=frozenset({BTC})), FillLog(0, late={BTC: T0 + 1})],
+    ids=["the exchange tells none", "unread", "late"],
+)
+@pytest.mark.parametrize("before", [None, T0 - 15_000], ids=["restarted", "flat before"])
+def test_an_order_is_not_accused_while_nobody_knows_what_it_could_close(
+    fills: FillLog | None, before: int | None
+) -> None:
+    found = looked(EXIT, fills=fills, before=before, told={BTC: (0, ())})
+    assert (found.offences, found.lists) == ((), {})
+    later = looked(EXIT, memory=found.memory, told={BTC: (0, ())}, at=T0 + 15_000)
+    assert refs(later.offences) == ["9"], "it is once that is known"
+
+
+def test_the_fills_since_an_order_are_asked_for_before_it_is_accused() -> None:
+    asking = looked(EXIT)
+    assert (asking.offences, asking.lists) == ((), {BTC: AFTER})
+    part = looked(EXIT, memory=asking.memory, told={BTC: (AFTER + 1, ())})
+    assert not part.offences, "they do not reach back to it"
+    assert refs(looked(EXIT, memory=asking.memory, told={BTC: (AFTER, ())}).offences) == ["9"]
+    sold = fill("t1", at=AFTER - NOW + 5, bought="-5", order_id="8")
+    exited = looked(EXIT, memory=asking.memory, told={BTC: (AFTER, (sold,))})
+    assert not exited.offences
+    assert not looked(EXIT, memory=exited.memory, told={BTC: (AFTER, ())}).offences, "it was settled"
+
+
+def test_fills_may_be_told_late_so_the_first_reading_of_a_process_accuses_nobody() -> None:
+    first = looked(EXIT, before=None)
+    soon = looked(EXIT, memory=first.memory, before=T0, at=T0 + OURS.order_grace_ms - 1)
+    assert (first.lists, soon.lists) == ({}, {})
+    assert looked(EXIT, memory=soon.memory, before=T0 + 1, at=T0 + OURS.order_grace_ms).lists == {BTC: AFTER}
+
+
+def test_fills_newer_than_the_reading_say_nothing_of_it() -> None:
+    bought = fill("t1", at=T0 - NOW + 1, bought="5", order_id="8")
+    assert not looked(EXIT, told={BTC: (AFTER, (bought,))}).offences
+    assert looked(EXIT, told={BTC: (AFTER, (replace(bought, time=T0),))}).offences
+
+
+def test_an_order_that_leaves_before_it_could_be_judged_is_judged_all_the_same() -> None:
+    first = looked(EXIT, before=None)
+    assert refs(looked(memory=first.memory, told={BTC: (AFTER, ())}, at=T0 + 15_000).offences) == ["9"]
+
+
+def test_one_that_waits_for_judgement_takes_no_trigger_that_leaves_later() -> None:
+    stop = placed_by_bot("1", created=NOW - 1, conditional=True, client_id="bot_stop", quantity=Decimal(5))
+    stop = replace(stop, side=Side.SELL)
+    first = looked(stop, EXIT, before=None)
+    child = replace(EXIT, id="10", client_id="bot_10")
+    later = looked(EXIT, child, memory=first.memory, told={BTC: (0, ())}, at=T0 + 15_000)
+    assert refs(later.offences) == ["9"]
+
+
 # --- what was there before -------------------------------------------------------------------------------------------
 
 
@@ -255,10 +339,12 @@ def test_what_another_process_has_looked_at_is_not_told_by_this_one() -> None:
 
 def test_what_is_remembered_is_bounded_and_forgets_nothing_that_can_be_seen() -> None:
     many = frozenset((BTC, str(number)) for number in range(KEPT))
-    memory = Honour(HELD.since, told=many | {(BTC, "9000")})
+    waiting = {(ETH, "8000"): Suspect(placed_by_bot("8000", symbol=ETH), LIMIT)}
+    memory = Honour(HELD.since, told=many | {(BTC, "9000")}, suspects=waiting)
     found = seen(placed_by_bot("9000"), memory=memory)
     assert not found.offences
     assert found.memory.told == {(BTC, "9000")}
+    assert not found.memory.suspects
 
 
 # --- orders that were filled at once ---------------------------------------------------------------------------------

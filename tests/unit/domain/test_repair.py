@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from tests.support.proposing import POLICY, leg, others, own, proposed
-from tests.support.rows import BTC, ETH, account, belief, believed, order
+from tests.support.rows import BTC, ETH, NOW, account, belief, believed, fill, order
 
 from accountsync.domain.account import Balance, OrderStatus, Part, PositionSide, Side
 from accountsync.domain.catalogue import Rule
+from accountsync.domain.detect import Background, detect
 from accountsync.domain.expected import ExpectedBalance, ExpectedPosition, ExpectedState
+from accountsync.domain.fills import FillLog
 from accountsync.domain.finding import Finding, Question
 from accountsync.domain.past import Past
 from accountsync.domain.plan import ActionKind, Proposal, Repair, RepairKind
@@ -221,3 +223,54 @@ def test_what_the_bot_does_not_publish_is_not_repaired() -> None:
     silent = ExpectedState(belief().as_of, orders=())
     found = [Finding(Rule.POSITION_MISMATCH, BTC, "net"), Finding(Rule.BALANCE_MISMATCH, "USDT", "wallet")]
     assert told(others(leg("3"), Balance("USDT", Decimal(7))), silent, found=found) == ()
+
+
+# --- a bot that takes up all that it finds ---------------------------------------------------------------------------
+
+
+def withheld(snapshot: Any, expected: Any = None, **fields: Any) -> tuple[list[Repair], str]:
+    """What a bot that adopts is told, and why not more."""
+    policy = replace(PAUSE, order_id_prefix="")
+    found = proposed(snapshot, expected or belief(), policy, writable=True, adopts=True, **fields)
+    assert found.refusal == ""
+    return [repair for action in found.actions for repair in action.repairs], found.withheld
+
+
+def test_a_bot_that_adopts_is_told_nothing_of_a_symbol_in_which_a_person_has_an_open_order() -> None:
+    by_hand = order("web_1", client_id="web_1")
+    repairs, why = withheld(others(by_hand, leg("3")), belief(ExpectedPosition(BTC, NET, Decimal(5))))
+    assert repairs == []
+    assert "order web_1 is open, which the bot does not speak of; a person has to end or accept that first" in why
+    stale = {Question(BTC, "1"): own("1", status=OrderStatus.CANCELED)}
+    repairs, why = withheld(others(by_hand), belief(believed(own("1"))), answers=stale)
+    assert repairs == []
+    assert why
+
+
+def test_a_bot_that_adopts_is_told_of_other_symbols_and_where_all_open_orders_are_known() -> None:
+    elsewhere = order("web_1", client_id="web_1", symbol=ETH)
+    repairs, why = withheld(others(elsewhere, leg("3")), belief(ExpectedPosition(BTC, NET, Decimal(5))))
+    assert ([row.symbol for row in repairs], why) == ([BTC], "")
+    known = order("1", client_id="x-ccxt")
+    repairs, why = withheld(others(known, leg("3")), belief(believed(known), ExpectedPosition(BTC, NET, Decimal(5))))
+    assert ([row.value for row in repairs], why) == (["3"], "")
+
+
+@pytest.mark.parametrize(("client_id", "why", "told_of"), [("autoclose-1", "liquidation", ["0"]), ("web_1", "", [])])
+def test_a_bot_that_adopts_takes_up_a_liquidation_and_no_fill_of_a_person(
+    client_id: str, why: str, told_of: list[str]
+) -> None:
+    snapshot, expected = others(), belief(ExpectedPosition(BTC, NET, Decimal(5)))
+    sold = fill("7", at=-60_000, bought="-5", leg=NET)
+    said = {Question(BTC, sold.order_id, conditional=False): order(sold.order_id, client_id=client_id, forced=why)}
+    log = FillLog(NOW - 90_000).reading(BTC, (sold,), snapshot, 5_000)
+    found = detect(snapshot, expected, PAUSE, said, Background(fills=log)).findings
+    assert Rule.UNATTRIBUTED_FILL in {finding.rule for finding in found}
+    repairs, left = withheld(snapshot, expected, found=found)
+    assert [row.value for row in repairs] == told_of
+    assert ("fill:7 is of an order that is not the bot's" in left) is not bool(why)
+
+
+def test_a_bot_that_is_told_row_by_row_takes_up_nothing() -> None:
+    snapshot = others(order("web_1", client_id="web_1"), leg("3"))
+    assert told(snapshot, belief(ExpectedPosition(BTC, NET, Decimal(5))))

@@ -35,7 +35,7 @@ from accountsync.domain.policy import Limits, Mode, Policy
 from accountsync.domain.reset import SHARED as POSITIONS_STAY
 from accountsync.domain.reset import Sight, due, reset_key, reset_name
 from accountsync.domain.sharing import ALONE, Sharing
-from accountsync.domain.standing import ACTED, Asked, Stage, Standing, lost, standing
+from accountsync.domain.standing import ACTED, OVER, Asked, Stage, Standing, lost, standing
 
 ASKED = "20261121T120000Z-abcdef"
 FLATTEN, CANCEL = ActionKind.FLATTEN, ActionKind.CANCEL
@@ -245,7 +245,7 @@ def said(there: Sight | None, *plans: Plan, before: Standing | None = None, **fi
     held, known = fields.pop("held", True), fields.pop("known", True)
     asked = Asked(ASKED, acted=before is not None and before.stage in ACTED)
     proposal = Proposal() if there is None else of(there)
-    return standing(asked, before, plans if known else None, there, policy, proposal, held=held)
+    return standing(asked, plans if known else None, there, policy, proposal, held=held)
 
 
 CLEAR = belief()
@@ -287,7 +287,22 @@ def test_a_reset_of_which_it_was_said_that_all_is_gone_gets_no_plan_any_more() -
     flat = said(sight(known=CLEAR))
     assert flat.stage is Stage.CLEAN
     assert said(sight(own("1"), known=CLEAR), before=flat).stage is Stage.LEFT
-    assert said(None, before=flat) == flat, "what could not be read changes nothing"
+
+
+@pytest.mark.parametrize("unread", [{"there": None}, {"there": sight(known=CLEAR), "known": False}])
+def test_what_was_not_read_in_this_cycle_is_not_said_to_be_clean_and_still_gets_no_plan(unread: dict[str, Any]) -> None:
+    flat = said(sight(known=CLEAR))
+    dark = said(unread["there"], before=flat, **{key: unread[key] for key in unread if key != "there"})
+    assert dark.stage is Stage.UNREAD
+    assert dark.stage not in OVER
+    restored = Standing.of(dark.stage, dark.message)
+    assert said(sight(own("1"), known=CLEAR), before=restored).stage is Stage.LEFT, "and not Due"
+
+
+def test_a_residue_below_the_step_that_the_bot_believes_in_keeps_nothing_from_being_clean() -> None:
+    residue = belief(ExpectedPosition(BTC, leg("1").side, Decimal("-0.0004")))
+    assert said(sight(leg("-0.0004"), known=residue), DONE).stage is Stage.CLEAN
+    assert said(sight(known=residue, steps={}), DONE).stage is Stage.FLAT, "a step that is not known hides nothing"
 
 
 def test_what_the_condition_says_is_read_back_as_it_was() -> None:

@@ -10,6 +10,8 @@ from accountsync.domain.stopping import Activity, Step, Stopped, next_step, want
 
 RUNNING, PAUSED, STOPPED = Activity
 REDUCE, HALT = PauseLevel
+PAUSED_BY_US, HALTED = Stopped(RUNNING, REDUCE, REDUCE), Stopped(RUNNING, HALT, HALT)
+UNTOLD, PAUSED_SO_FAR = Stopped(RUNNING, HALT), Stopped(RUNNING, HALT, REDUCE)
 LEVELS = st.sampled_from([None, REDUCE, HALT])
 
 
@@ -28,41 +30,46 @@ def test_a_hold_stops_it_as_far_as_the_account_says_unless_it_waits_for_news(sou
 @pytest.mark.parametrize(
     ("level", "now", "memory", "step"),
     [
-        # stopping
-        (REDUCE, RUNNING, None, Step(Stopped(RUNNING, REDUCE), pause=REDUCE, then=Stopped(RUNNING, REDUCE))),
-        (HALT, RUNNING, None, Step(Stopped(RUNNING, HALT), pause=HALT, then=Stopped(RUNNING, HALT))),
-        (HALT, PAUSED, None, Step(Stopped(PAUSED, HALT), pause=HALT, then=Stopped(PAUSED, HALT))),
+        # stopping: told counts only after the call
+        (REDUCE, RUNNING, None, Step(Stopped(RUNNING, REDUCE), pause=REDUCE, then=Stopped(RUNNING, REDUCE, REDUCE))),
+        (HALT, RUNNING, None, Step(Stopped(RUNNING, HALT), pause=HALT, then=Stopped(RUNNING, HALT, HALT))),
+        (HALT, PAUSED, None, Step(Stopped(PAUSED, HALT), pause=HALT, then=Stopped(PAUSED, HALT, HALT))),
         # already as far as asked: by a person, who is not remembered
         (REDUCE, PAUSED, None, Step()),
         (REDUCE, STOPPED, None, Step()),
         (HALT, STOPPED, None, Step()),
         # another level
-        (
-            HALT,
-            PAUSED,
-            Stopped(RUNNING, REDUCE),
-            Step(Stopped(RUNNING, HALT), pause=HALT, then=Stopped(RUNNING, HALT)),
-        ),
+        (HALT, PAUSED, PAUSED_BY_US, Step(PAUSED_SO_FAR, pause=HALT, then=HALTED)),
+        (REDUCE, STOPPED, HALTED, Step(HALTED, pause=REDUCE, then=PAUSED_BY_US)),
+        (REDUCE, PAUSED, HALTED, Step(HALTED, then=PAUSED_BY_US)),
+        # a person stopped it further than we did
+        (REDUCE, STOPPED, PAUSED_BY_US, Step(PAUSED_BY_US, then=PAUSED_BY_US)),
+        (HALT, STOPPED, PAUSED_BY_US, Step(PAUSED_BY_US, then=PAUSED_BY_US)),
+        (None, STOPPED, PAUSED_BY_US, Step()),
+        # asked for, and not known to have been told: a person may have done it
+        (REDUCE, STOPPED, UNTOLD, Step(UNTOLD, then=Stopped(RUNNING, REDUCE), left=True)),
+        (REDUCE, STOPPED, PAUSED_SO_FAR, Step(PAUSED_SO_FAR, then=PAUSED_BY_US, left=True)),
+        (None, STOPPED, UNTOLD, Step(left=True)),
+        (None, STOPPED, PAUSED_SO_FAR, Step(left=True)),
+        (None, PAUSED, UNTOLD, Step(left=True)),
+        (None, PAUSED, Stopped(RUNNING, REDUCE), Step(left=True)),
+        (None, RUNNING, UNTOLD, Step()),
+        # a restart: what it was told before is over
         (
             REDUCE,
-            STOPPED,
-            Stopped(RUNNING, HALT),
-            Step(Stopped(RUNNING, HALT), pause=REDUCE, then=Stopped(RUNNING, REDUCE)),
+            RUNNING,
+            Stopped(PAUSED, HALT, HALT),
+            Step(Stopped(PAUSED, REDUCE), REDUCE, then=Stopped(PAUSED, REDUCE, REDUCE)),
         ),
-        (REDUCE, PAUSED, Stopped(RUNNING, HALT), Step(Stopped(RUNNING, HALT), then=Stopped(RUNNING, REDUCE))),
-        # a person stopped it further than we did
-        (REDUCE, STOPPED, Stopped(RUNNING, REDUCE), Step(Stopped(RUNNING, REDUCE), then=Stopped(RUNNING, REDUCE))),
-        (HALT, STOPPED, Stopped(RUNNING, REDUCE), Step(Stopped(RUNNING, REDUCE), then=Stopped(RUNNING, REDUCE))),
-        (None, STOPPED, Stopped(RUNNING, REDUCE), Step()),
-        # a restart
-        (REDUCE, RUNNING, Stopped(PAUSED, HALT), Step(Stopped(PAUSED, REDUCE), REDUCE, then=Stopped(PAUSED, REDUCE))),
+        (HALT, PAUSED, HALTED, Step(PAUSED_SO_FAR, pause=HALT, then=HALTED)),
         # going on
-        (None, PAUSED, Stopped(RUNNING, REDUCE), Step(Stopped(RUNNING, REDUCE), resume=RUNNING)),
-        (None, STOPPED, Stopped(RUNNING, HALT), Step(Stopped(RUNNING, HALT), resume=RUNNING)),
-        (None, STOPPED, Stopped(PAUSED, HALT), Step(Stopped(PAUSED, HALT), resume=PAUSED)),
-        (None, PAUSED, Stopped(PAUSED, HALT), Step()),
-        (None, RUNNING, Stopped(PAUSED, HALT), Step()),
-        (None, RUNNING, Stopped(RUNNING, HALT), Step()),
+        (None, PAUSED, PAUSED_BY_US, Step(PAUSED_BY_US, resume=RUNNING)),
+        (None, PAUSED, PAUSED_SO_FAR, Step(PAUSED_SO_FAR, resume=RUNNING)),
+        (None, STOPPED, HALTED, Step(HALTED, resume=RUNNING)),
+        (None, STOPPED, Stopped(PAUSED, HALT, HALT), Step(Stopped(PAUSED, HALT, HALT), resume=PAUSED)),
+        (None, PAUSED, Stopped(PAUSED, HALT, HALT), Step()),
+        (None, RUNNING, Stopped(PAUSED, HALT, HALT), Step()),
+        (None, RUNNING, HALTED, Step()),
     ],
 )
 def test_the_next_step(level: PauseLevel | None, now: Activity, memory: Stopped | None, step: Step) -> None:
@@ -120,3 +127,26 @@ def test_being_told_twice_changes_nothing(before: Activity, levels: list[PauseLe
         again = next_step(level, now, memory)
         assert not again.calls
         assert again.then == memory
+
+
+@given(
+    before=st.sampled_from(Activity),
+    levels=st.lists(st.tuples(LEVELS, st.booleans(), st.none() | st.sampled_from([PAUSED, STOPPED])), max_size=8),
+)
+def test_a_bot_goes_on_only_from_where_it_was_told_to_stop(
+    before: Activity, levels: list[tuple[PauseLevel | None, bool, Activity | None]]
+) -> None:
+    """Calls are lost, and people stop it by hand meanwhile; whatever they stopped since we last told it, stays so."""
+    order = [RUNNING, PAUSED, STOPPED]
+    now, memory, by_hand = before, None, before
+    for level, lost, hand in levels:
+        step = next_step(level, now, memory)
+        if step.calls:
+            memory = step.first
+        if not step.calls or not lost:
+            if step.resume is not None or (step.pause is REDUCE and now is STOPPED):
+                assert by_hand is not now, "what a person did last is not undone"
+            now, memory = done(step, now), step.then
+            by_hand = RUNNING if step.calls else by_hand
+        if hand is not None and order.index(hand) > order.index(now):
+            now = by_hand = hand
