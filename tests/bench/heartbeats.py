@@ -43,13 +43,15 @@ class Counting:
         self._kube = kube
         self.writes = 0
 
-    async def patch_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> None:
-        await self._kube.patch_lease(namespace, name, body)
+    async def patch_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        stored = await self._kube.patch_lease(namespace, name, body)
         self.writes += 1
+        return stored
 
-    async def write_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> None:
-        await self._kube.write_lease(namespace, name, body)
+    async def write_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        stored = await self._kube.write_lease(namespace, name, body)
         self.writes += 1
+        return stored
 
 
 def cpu(pid: int) -> float:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tests.support.controlplane import ControlPlane
 from tests.support.running import Program, accountsync, until
-from tests.support.stage import Api, Body, Stage
+from tests.support.stage import GROUP, Api, ApiError, Body, Stage
 
 from accountsync.gate.heartbeat import LABELS, Beat, heartbeat_name
 
@@ -86,11 +86,16 @@ class Heart:
         self._name = heartbeat_name(account)
         self._path = f"{LEASES}/{namespace}/leases"
         self.boot, self.begun, self.judged = secrets.token_hex(4), 0, 0
+        self._account = f"{GROUP}/namespaces/{namespace}/tradingaccounts/{account}"
+        self._uid = ""
         self._there = False
 
     def beat(self) -> None:
+        with contextlib.suppress(ApiError):  # there is none now: it beats on for the one that was
+            self._uid = self._api("GET", self._account)["metadata"]["uid"]
         notes = {**Beat(self.boot, self.begun, self.judged).annotations(), "test/beat": str(next(NUMBERS))}
-        metadata = {"name": self._name, "labels": dict(LABELS), "annotations": notes}
+        owner = {"apiVersion": "accountsync.dev/v1alpha1", "kind": "TradingAccount", "name": "any", "uid": self._uid}
+        metadata = {"name": self._name, "labels": dict(LABELS), "annotations": notes, "ownerReferences": [owner]}
         if self._there:
             self._api.merge(f"{self._path}/{self._name}", {"metadata": metadata})
         else:

@@ -135,6 +135,7 @@ FACTS = st.builds(
     reconciled=st.booleans(),
     beat_age=AGES,
     account_age=AGES,
+    buried=st.none() | st.sampled_from(PauseLevel),
     override=st.none() | st.just(OVERRIDE),
     trouble=st.sampled_from(("", "no answer")),
     ending=st.booleans(),
@@ -151,6 +152,7 @@ def test_it_never_opens_for_what_is_not_known_or_paused_unless_a_person_says_so(
     if answer.open and answer.override is None:
         assert known.account is not None
         assert not known.account.paused
+        assert known.buried is None
         if known.account.mode != "Observe":
             assert known.reconciled
             assert known.account.fail_closed_after is not None
@@ -180,6 +182,7 @@ def test_more_that_speaks_for_closing_never_gives_a_bot_more_freedom(known: Fact
         account = known.account
         worse += [
             replace(known, deleted=True),
+            replace(known, buried=PauseLevel.HALT),
             replace(known, account=replace(account, fail_closed_after=None)),
             replace(known, account=replace(account, paused=True)),
             replace(known, account=replace(account, paused=True, level=PauseLevel.HALT)),

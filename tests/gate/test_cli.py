@@ -13,6 +13,9 @@ from click.testing import CliRunner
 from tests.support.running import ROOT, accountsync
 
 from accountsync.cli.gate import gate
+from accountsync.gate.outlets import FileSays
+from accountsync.gate.process import serve
+from accountsync.gate.settings import Settings, SettingsError
 
 PAGE = (ROOT / "docs" / "gate.md").read_text()
 EXAMPLES = ROOT / "examples" / "gate"
@@ -55,6 +58,17 @@ def test_a_gate_that_cannot_start_leaves_the_file_closed(tmp_path: Path) -> None
     done = started(ACCOUNTSYNC_GATE_ACCOUNT="one", ACCOUNTSYNC_GATE_FILE=str(file), HOME=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert "Error: no cluster" in done.stderr
+    assert file.read_text().startswith("closed ReduceOnly\n")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"account": ""}, {"token_file": Path("/no/token")}, {"on_close": "/no/such"}, {"listen": "0.0.0.0:1"}]
+)
+async def test_options_that_are_wrong_leave_the_file_closed(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    file = tmp_path / "gate"
+    file.write_text("open\n")  # by the gate that was here before
+    with pytest.raises(SettingsError):
+        await serve(Settings(**{"account": "one", "file": file, "file_says": FileSays.CONTENT, **wrong}))
     assert file.read_text().startswith("closed ReduceOnly\n")
 
 

@@ -26,6 +26,7 @@ class World:
         self.spec = {"bot": {"gate": {"failClosedAfter": "60s"}}, "remediation": {"mode": "Pause"}, **spec}
         self.status: dict[str, Any] = {}
         self.uid = "u1"
+        self.owner = ""
         self.version = 0
         self.beat_ = Beat("a1", 0, 0)
 
@@ -39,7 +40,8 @@ class World:
     @property
     def lease(self) -> dict[str, Any]:
         notes = self.beat_.annotations()
-        return {"metadata": {"resourceVersion": str(self.version), "annotations": notes}}
+        owners = [{"uid": self.owner or self.uid}]
+        return {"metadata": {"resourceVersion": str(self.version), "annotations": notes, "ownerReferences": owners}}
 
     def read(self) -> None:
         self.keeper.account_is(self.body, self.clock.monotonic())
@@ -60,6 +62,7 @@ class World:
     def open(self) -> None:
         self.read()
         self.beat(1, 0)
+        self.beat(1, 0)
         self.beat(2, 2)
         assert self.keeper.answer.open
 
@@ -76,9 +79,9 @@ def test_it_opens_when_a_cycle_since_its_start_has_judged_everything() -> None:
     assert world.why == [Why.NOT_RECONCILED]
     world.beat(9, 8)
     assert world.why == [Why.NOT_RECONCILED]
-    world.beat(9, 9)  # it may have begun before the gate did
+    world.beat(10, 10)  # it may have begun before the gate did
     assert world.why == [Why.NOT_RECONCILED]
-    world.beat(10, 10)
+    world.beat(11, 11)
     assert world.keeper.answer.open
 
 
@@ -163,6 +166,7 @@ def test_a_bot_that_boots_closes_it_until_a_later_cycle_has_judged_everything() 
     assert world.why == [Why.NOT_RECONCILED]
     world.read()
     world.beat(10, 9)
+    world.beat(10, 10)
     world.beat(11, 10)
     assert world.why == [Why.NOT_RECONCILED]
     world.beat(11, 11)
@@ -193,13 +197,37 @@ def test_an_account_deleted_while_paused_stays_closed_until_one_that_is_not_paus
     world.uid = "u2"
     world.change()
     assert world.why == [Why.PAUSED]
+    assert not world.keeper.answer.may_reduce
     world.status = {}
     world.change()
-    assert world.why == [Why.NOT_RECONCILED]
+    assert world.why == [Why.ACCOUNT_DELETED]
+    assert not world.keeper.answer.may_reduce
     world.clock.advance(1)
     world.read()
-    world.beat(5, 5, boot="b2")
-    world.beat(6, 6, boot="b2")
+    for number in (4, 5, 6):
+        assert world.why == [Why.ACCOUNT_DELETED]
+        world.beat(number, number, boot="b2")
+    assert world.keeper.answer.open
+
+
+@pytest.mark.parametrize("mode", ["Pause", "Observe"])
+def test_the_heartbeat_of_an_account_that_is_gone_opens_nothing_for_one_that_has_its_name(mode: str) -> None:
+    world = World(remediation={"mode": mode})
+    world.read()
+    world.status = {"paused": True, "holds": []}
+    world.change()
+    world.keeper.account_is_gone(world.clock.monotonic(), world.body)
+    world.uid, world.owner, world.status = "u2", "u1", {}
+    world.change()
+    world.clock.advance(1)
+    world.read()
+    for number in range(3, 9):
+        world.beat(number, number)
+        assert world.why == [Why.ACCOUNT_DELETED]
+    assert world.keeper.beat_age == 1
+    world.owner = "u2"
+    for number in (1, 2, 3):
+        world.beat(number, number, boot="b2")
     assert world.keeper.answer.open
 
 

@@ -13,6 +13,8 @@ from aiohttp import web
 from accountsync.clock import elapsed
 from accountsync.gate import kube as module
 from accountsync.gate.access import Access
+from accountsync.gate.follow import followed
+from accountsync.gate.keeper import Keeper
 from accountsync.gate.kube import Following, Kube
 
 PATH = "/apis/accountsync.dev/v1alpha1/namespaces/trading/tradingaccounts"
@@ -85,6 +87,7 @@ class Server:
         self.asked: list[dict[str, str]] = []
         self.tokens: list[str] = []
         self.over = asyncio.Event()
+        self.hangs = False
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(dict(request.query))
@@ -92,6 +95,9 @@ class Server:
         if "watch" in request.query:
             answer = self.watches.pop(0) if len(self.watches) > 1 else self.watches[0]
             return await answer(request)
+        if self.hangs:
+            self.hangs = False
+            await self.over.wait()
         items = [] if self.listed is None else [thing(self.listed)]
         return web.json_response({"metadata": {"resourceVersion": str(self.listed or 7)}, "items": items})
 
@@ -113,6 +119,7 @@ class Server:
         self,
         told: Told,
         silence: float = 30,
+        patience: float = 10,
         sleep: Callable[[float], Awaitable[None]] = at_once,
         **access: Any,
     ) -> AsyncIterator[Following]:
@@ -123,7 +130,13 @@ class Server:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         kube = Kube(Access(f"http://127.0.0.1:{runner.addresses[0][1]}", **access))
-        following = Following(kube, PATH, "grid-btc", told, now=elapsed, silence=lambda: silence, sleep=sleep)
+        following = Following(
+            *(kube, PATH, "grid-btc", told),
+            now=elapsed,
+            silence=lambda: silence,
+            patience=lambda: patience,
+            sleep=sleep,
+        )
         task = asyncio.create_task(following.run())
         try:
             yield following
@@ -194,6 +207,28 @@ async def test_a_watch_that_is_silent_for_too_long_is_no_failure_but_is_not_trus
     assert not told.failures
 
 
+async def test_a_listing_that_hangs_is_given_up_and_made_again() -> None:
+    told = Told()
+    server = Server()
+    server.hangs = True
+    server.watches = [server.sends()]
+    async with server.followed(told, patience=0.2):
+        await told.until(("failed", "tradingaccounts grid-btc: no answer from the API server in time"), ("read", 1))
+
+
+@pytest.mark.parametrize("limit", [12.0, 60.0, 3600.0])
+async def test_after_an_absence_of_half_the_time_both_are_read_before_the_gate_closes(limit: float) -> None:
+    keeper = Keeper("trading", "grid-btc")
+    gate = {"failClosedAfter": f"{limit:g}s"}
+    keeper.account_is({"metadata": {"uid": "u1"}, "spec": {"bot": {"gate": gate}}}, elapsed())
+    kube = Kube(Access("http://127.0.0.1:9"))
+    account, heartbeat = followed(kube, keeper)
+    for each, known_for in ((account, account._silence()), (heartbeat, limit / 3)):
+        pause = min(module.LAST_PAUSE, each._silence() * module.PAUSE_SHARE)
+        assert known_for + limit / 2 + each._patience() + pause <= limit
+    await kube.close()
+
+
 async def test_it_lists_anew_when_it_is_told_to() -> None:
     told = Told()
     server = Server()
@@ -215,7 +250,7 @@ async def test_a_server_that_ends_each_watch_at_once_is_not_asked_without_a_paus
     told = Told()
     server = Server()
     server.watches = [server.sends(stays=False)] * 5 + [refuses(500)] * 12 + [server.sends()]
-    async with server.followed(told, sleep=slept):
+    async with server.followed(told, silence=60, sleep=slept):
         await until(lambda: len(server.watches) == 1)
     assert len(waited) >= 17
     assert max(waited[:5]) <= module.FIRST_PAUSE

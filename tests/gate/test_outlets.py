@@ -132,6 +132,14 @@ async def test_a_pid_that_is_a_group_or_nobody_is_never_signalled(bots: list[Sig
         await outlet.tell(CLOSED, again=False)
 
 
+async def test_the_gate_never_takes_itself_for_the_bot(tmp_path: Path) -> None:
+    file = tmp_path / "bot.pid"
+    file.write_text(str(os.getpid()))
+    outlet = SignalOutlet(on_close=signal.SIGUSR1, on_open=None, pid=None, pid_file=file)
+    with pytest.raises(OutletError, match="is the gate itself: do the containers share their processes"):
+        await outlet.tell(CLOSED, again=False)
+
+
 # --- hooks -----------------------------------------------------------------------------------------------------------
 
 
@@ -194,3 +202,21 @@ async def test_what_failed_is_tried_again_and_only_the_newest_answer_is_told(tmp
     await telling.tell()
     assert telling.trouble == ""
     assert (tmp_path / "told").read_text().split() == ["ReduceOnly", "Halt"]
+
+
+async def test_what_says_open_is_cut_short_by_what_says_closed(tmp_path: Path) -> None:
+    script = tmp_path / "hook"
+    written = f"echo $$ > {tmp_path}/pid && mv {tmp_path}/pid {tmp_path}/$1"
+    script.write_text(f"#!/bin/sh\n{written}\n[ $1 = closed ] || sleep 300\n")
+    script.chmod(0o755)
+    telling = Telling(HookOutlet(on_close=[str(script), "closed"], on_open=[str(script), "open"], timeout=300))
+    running = asyncio.create_task(telling.run())
+    telling.hear(OPEN, b"")
+    await asyncio.to_thread(until, (tmp_path / "open").exists, "hook that says open")
+    telling.hear(HALTED, b"")
+    await asyncio.to_thread(until, (tmp_path / "closed").exists, "hook that says closed")
+    opening = int((tmp_path / "open").read_text())
+    await asyncio.to_thread(until, lambda: _gone(opening), "end of the hook that said open")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -1,6 +1,7 @@
 """What a gate answers over HTTP, and what a bot in Python makes of it: real HTTP on loopback, no API server."""
 
 import asyncio
+import contextlib
 import io
 import json
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +13,7 @@ import pytest
 from tests.gate.gates import Road
 
 from accountsync.clock import ManualClock
-from accountsync.gate import Gate, GateClosed
+from accountsync.gate import Gate, GateClosed, door, server
 from accountsync.gate.answer import Why
 from accountsync.gate.heartbeat import Beat
 from accountsync.gate.keeper import Keeper
@@ -27,11 +28,14 @@ TOKEN = "0123456789abcdef0123"
 class Served:
     """A gate whose API server is the test."""
 
-    def __init__(self, trust: Trust | None = None) -> None:
+    def __init__(self, trust: Trust | None = None, patience: float = 10) -> None:
         self.clock = ManualClock(seconds=100.0)
         self.keeper = Keeper("trading", "grid-btc", now=self.clock.monotonic)
-        self.server = Server(self.keeper, trust or Trust(), "127.0.0.1", 0, unready=lambda: self.keeper.unready)
+        self.server = Server(
+            *(self.keeper, trust or Trust(), "127.0.0.1", 0), unready=lambda: self.keeper.unready, patience=patience
+        )
         self.session = aiohttp.ClientSession()
+        self.writers: list[asyncio.StreamWriter] = []
         self._version = 0
 
     async def start(self) -> None:
@@ -40,6 +44,10 @@ class Served:
 
     async def stop(self) -> None:
         await self.session.close()
+        for each in self.writers:
+            each.close()
+            with contextlib.suppress(ConnectionError):
+                await each.wait_closed()
         await self.server.stop()
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
@@ -57,11 +65,13 @@ class Served:
     def beat(self, begun: int, judged: int) -> None:
         self._version += 1
         notes = Beat("a1", begun, judged).annotations()
-        self.keeper.heartbeat_changed({"metadata": {"resourceVersion": str(self._version), "annotations": notes}})
+        metadata = {"resourceVersion": str(self._version), "annotations": notes, "ownerReferences": [{"uid": "u1"}]}
+        self.keeper.heartbeat_changed({"metadata": metadata})
 
     def open(self) -> None:
         self.account()
         self.keeper.heartbeat_read(None, self.clock.monotonic())
+        self.beat(1, 0)
         self.beat(1, 0)
         self.beat(2, 2)
         assert self.keeper.answer.open
@@ -219,6 +229,59 @@ async def test_where_all_need_the_token_the_bot_does_too(tmp_path: Path) -> None
         assert served.keeper.belief.boot_id == "b1"
     finally:
         await served.stop()
+
+
+# --- too many --------------------------------------------------------------------------------------------------------
+
+
+async def connected(served: Served, text: bytes) -> asyncio.StreamReader:
+    """A connection on which `text` was sent. It is closed with the gate."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+    served.writers.append(writer)
+    writer.write(text)
+    await writer.drain()
+    return reader
+
+
+WHOLE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+STREAM = b"GET /gate/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "half",
+    [b"", b"GET /gate HTTP/1.1\r\nX: y", b"PUT /state HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"],
+)
+async def test_a_connection_on_which_nothing_whole_is_asked_is_cut_and_another_stays(half: bytes) -> None:
+    served = Served(patience=0.3)
+    await served.start()
+    try:
+        good = await connected(served, WHOLE)
+        assert (await good.readline()).startswith(b"HTTP/1.1 200")
+        bad = await connected(served, half)
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(bad.read(), 20) == b""
+        await asyncio.wait_for(good.readuntil(b"ok\n"), 20)
+        served.writers[0].write(WHOLE)
+        assert (await asyncio.wait_for(good.readline(), 20)).startswith(b"HTTP/1.1 200")
+    finally:
+        await served.stop()
+
+
+async def test_others_take_neither_the_bots_streams_nor_its_connections(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await (await connected(served, STREAM)).readline()).startswith(b"HTTP/1.1 200"), "one of the pod's own"
+    for each in (server, door):
+        monkeypatch.setattr(each, "is_own", lambda _: False)
+    monkeypatch.setattr(door, "CONNECTIONS_MAX", server.STREAMS_OF_OTHERS + 1)
+    for _ in range(server.STREAMS_OF_OTHERS):
+        assert (await (await connected(served, STREAM)).readline()).startswith(b"HTTP/1.1 200")
+    reader = await connected(served, STREAM)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 503")
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for((await connected(served, WHOLE)).read(), 20) == b""
+    monkeypatch.undo()
+    assert (await (await connected(served, STREAM)).readline()).startswith(b"HTTP/1.1 200")
 
 
 # --- the helper ------------------------------------------------------------------------------------------------------

@@ -64,6 +64,15 @@ def test_what_the_operator_sends_of_its_secret_is_what_the_gate_takes(token: Pat
         assert TOKEN not in refusal[1]
 
 
+def test_a_header_that_is_no_text_is_compared_like_any_other(token: Path) -> None:
+    def header(secret: bytes) -> str:
+        return f"Bearer {secret.decode(errors='surrogateescape')}"
+
+    assert (Trust(Token(token)).refusal(elsewhere(header(b"\xff\xfe"))) or (0, ""))[0] == 401
+    token.write_bytes(b"\xff" * 16)
+    assert Trust(Token(token)).refusal(elsewhere(header(b"\xff" * 16))) is None
+
+
 def test_a_token_that_is_rotated_counts_at_once_and_one_that_is_gone_lets_nobody_in(token: Path) -> None:
     trust = Trust(Token(token))
     assert trust.refusal(elsewhere(f"Bearer {TOKEN}")) is None

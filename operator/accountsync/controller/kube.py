@@ -332,7 +332,7 @@ class Kube:
         return await self._call(what, "POST", _listed(COORDINATION, "leases", namespace), {}, body)
 
     async def patch_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge `body` into a Lease; 404 where there is none."""
+        """Merge `body` into a Lease; 404 where there is none, 409 where `body` has another resourceVersion than it."""
         what, path = f"patch Lease {namespace}/{name}", _named(COORDINATION, "leases", namespace, name)
         return await self._call(what, "PATCH", path, {}, body, "application/merge-patch+json")
 

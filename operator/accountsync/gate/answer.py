@@ -81,7 +81,9 @@ class Facts:
 
     `reconciled`: a cycle that began after the gate started, and after the bot's newest boot, judged everything.
     `beat_age`, `account_age`: seconds since the heartbeat last changed, and since the account was last known to be as
-    it is. `trouble`: why the account can't be read, for people. `ending`: the gate is about to end.
+    it is. `buried`: the level of the pause in which an account of this name was deleted, since when none was judged;
+    None: there is no such thing. `trouble`: why the account can't be read, for people. `ending`: the gate is about to
+    end.
     """
 
     account: Account | None = None
@@ -89,6 +91,7 @@ class Facts:
     reconciled: bool = False
     beat_age: float = 0.0
     account_age: float = 0.0
+    buried: PauseLevel | None = None
     override: Override | None = None
     trouble: str = ""
     ending: bool = False
@@ -175,10 +178,12 @@ def _plain(facts: Facts) -> Answer:
     account, lost = facts.account, facts.beat_age >= facts.fail_closed_after
     if account is None:
         return closed(Why.UNKNOWN, facts.trouble or "the TradingAccount was not read yet")
-    if account.paused:
-        if facts.deleted:
-            return closed(Why.ACCOUNT_DELETED, _DELETED_WHILE_PAUSED, account.level)
-        return Answer(open=False, level=account.level, causes=account.holds or (_PAUSED,))
+    levels = {facts.buried, account.level if account.paused else None}
+    level = PauseLevel.HALT if PauseLevel.HALT in levels else PauseLevel.REDUCE_ONLY
+    if account.paused and not facts.deleted:
+        return Answer(open=False, level=level, causes=account.holds or (_PAUSED,))
+    if account.paused or facts.buried is not None:
+        return closed(Why.ACCOUNT_DELETED, _DELETED_WHILE_PAUSED, level)
     cause = _missing(facts, lost=lost)
     if cause is None:
         return Answer(open=True)
@@ -208,5 +213,6 @@ def _missing(facts: Facts, *, lost: bool) -> Cause | None:
 
 _PAUSED = Cause(Why.PAUSED, "the account is paused, and its status does not say why")
 _DELETED_WHILE_PAUSED = (
-    "the TradingAccount was deleted while it was paused: create it again without a pause, or override the gate"
+    "the TradingAccount was deleted while it was paused, and none of that name was judged since: create it again"
+    " without a pause, or override the gate"
 )

@@ -1,33 +1,46 @@
 """The two objects that a gate follows, told to its keeper."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, Final
 
 from accountsync.clock import elapsed
 from accountsync.gate.heartbeat import GROUP, heartbeat_name
 from accountsync.gate.keeper import Keeper
-from accountsync.gate.kube import Following, Kube
+from accountsync.gate.kube import CALL, Following, Kube
 
 ACCOUNTS: Final = f"/apis/{GROUP}/v1alpha1/namespaces/%s/tradingaccounts"
 LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/%s/leases"
-SHARE: Final = 0.5
-"""Of failClosedAfter: silence for longer is broken by asking. A heartbeat comes three times in it."""
-LEAST_SILENCE: Final = 1.0
-"""Seconds."""
+ACCOUNT_SHARE: Final = 1 / 3
+"""Of failClosedAfter: silence for longer is broken by asking. An account may be silent for as long as it likes."""
+HEARTBEAT_SHARE: Final = 1 / 2
+"""The same; a heartbeat comes more than once in it."""
+CALL_SHARE: Final = 1 / 12
+"""Of failClosedAfter: one listing takes no longer, so that one that hangs leaves time for others."""
+LEAST: Final = 1.0
+"""Seconds of each."""
 Body = Mapping[str, Any]
 
 
 def followed(kube: Kube, keeper: Keeper) -> tuple[Following, Following]:
     """The account and its heartbeat; the latter is read anew when the keeper wants it."""
 
-    def silence() -> float:
-        return max(LEAST_SILENCE, keeper.fail_closed_after * SHARE)
+    def part(share: float, most: float = inf) -> Callable[[], float]:
+        return lambda: min(most, max(LEAST, keeper.fail_closed_after * share))
 
     account, heartbeat = (
-        Following(kube, path % keeper.namespace, name, follower, now=elapsed, silence=silence)
-        for path, name, follower in (
-            (ACCOUNTS, keeper.name, _Account(keeper)),
-            (LEASES, heartbeat_name(keeper.name), _Heartbeat(keeper)),
+        Following(
+            kube,
+            path % keeper.namespace,
+            name,
+            follower,
+            now=elapsed,
+            silence=part(share),
+            patience=part(CALL_SHARE, CALL),
+        )
+        for path, name, follower, share in (
+            (ACCOUNTS, keeper.name, _Account(keeper), ACCOUNT_SHARE),
+            (LEASES, heartbeat_name(keeper.name), _Heartbeat(keeper), HEARTBEAT_SHARE),
         )
     )
     keeper.wants_reading = heartbeat.read_again

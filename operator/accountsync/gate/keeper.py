@@ -8,16 +8,18 @@ Invariants:
 2. Ages are of a clock that counts suspend, on this machine alone; no time that another machine wrote is compared.
 3. A heartbeat that was lost is found again by a change that arrives while it is watched, not by one that a new reading
    brings up: that may be as old as the silence.
+4. A Lease counts only if it belongs to the very account that is followed: not to another one that had its name.
 """
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from accountsync.clock import elapsed
+from accountsync.domain.policy import PauseLevel
 from accountsync.gate.account import read_account
 from accountsync.gate.answer import Account, Answer, Facts, Override, decide
 from accountsync.gate.fence import Fence
@@ -52,6 +54,7 @@ class Keeper:
         self._uid = ""
         self._account: Account | None = None
         self._deleted = False
+        self._buried: PauseLevel | None = None
         self._trouble: dict[str, str] = {}
         self._beat_at = self._account_at = self._fence_at = now()
         self._version: str | None = None
@@ -132,6 +135,8 @@ class Keeper:
             self.account_is(last, at)
         self._account_at = max(at, self._account_at)
         self._deleted = self._account is not None
+        if self._account is not None and self._account.paused and self._buried is not PauseLevel.HALT:
+            self._buried = self._account.level
         if not self._deleted:
             where = f"{self.namespace}/{self.name}"
             self._trouble["account"] = f"there is no TradingAccount {where}: check --namespace and --account"
@@ -168,14 +173,16 @@ class Keeper:
         self._tell()
 
     def _beat(self, body: Body, version: str, *, counts: bool) -> None:
-        if version == self._version:
-            return
+        if version == self._version or not self._uid or _owner(body) != self._uid:
+            return  # nothing new, or of another account, which may be gone
         if counts:
             self._beat_at = self._now()
         waiting = not self._fence.passed
         self._fence = self._fence.after(version, Beat.read(body))
         if waiting and self._fence.passed:
             log.info("a cycle that began since the start has judged everything")
+            if not self._deleted:
+                self._buried = None
 
     def _put_up_fence(self, why: str) -> None:
         log.warning("closed until a cycle that begins from now on has judged everything", extra={"why": why})
@@ -222,6 +229,7 @@ class Keeper:
             reconciled=self._fence.passed,
             beat_age=now - self._beat_at,
             account_age=now - self._account_at,
+            buried=self._buried,
             override=self._override,
             trouble=self._trouble.get("account") or self._trouble.get("heartbeat", ""),
             ending=self._ending,
@@ -244,3 +252,9 @@ class Keeper:
             log.info("the gate is %s", answer.word, extra=told)
         for listener in self.changed:
             listener(answer, self._json)
+
+
+def _owner(body: Body) -> str:
+    """The uid of the account to which a Lease belongs; empty: it does not say."""
+    owners: Sequence[Body] = body["metadata"].get("ownerReferences") or ({},)
+    return str(owners[0].get("uid") or "")

@@ -23,10 +23,12 @@ import aiohttp
 from accountsync.gate.access import Access, AccessError
 
 CALL: Final = 10.0
-"""Seconds for one listing."""
+"""Seconds for one listing, at most."""
 WATCH: Final = 300
 """Seconds after which the server ends a watch."""
 FIRST_PAUSE, LAST_PAUSE = 0.2, 10.0
+PAUSE_SHARE: Final = 1 / 6
+"""Of the silence that is borne, between two attempts: several fit into what is left then."""
 BYTES_MAX: Final = 4 * 1024 * 1024
 """Of one object; the API server stores none of this size."""
 GONE: Final = 410
@@ -84,15 +86,15 @@ class Kube:
         """Close all connections."""
         await self._session.close()
 
-    async def listing(self, path: str, name: str) -> tuple[Body | None, str]:
-        """The object, and the version to watch from. Raises KubeError."""
-        lines = self._lines(path, name, {}, aiohttp.ClientTimeout(total=CALL))
+    async def listing(self, path: str, name: str, patience: float = CALL) -> tuple[Body | None, str]:
+        """The object, and the version to watch from, within `patience` seconds. Raises KubeError, TimeoutError."""
+        lines = self._lines(path, name, {}, aiohttp.ClientTimeout(total=patience))
         document = json.loads(b"".join([line async for line in lines]))
         items = document["items"]
         return (items[0] if items else None), str(document["metadata"]["resourceVersion"])
 
     async def watching(
-        self, path: str, name: str, version: str, silence: float
+        self, path: str, name: str, version: str, silence: float, patience: float = CALL
     ) -> AsyncGenerator[tuple[str, Body], None]:
         """Events from `version` on: (ADDED, MODIFIED, DELETED or BOOKMARK; object). Raises KubeError, TimeoutError."""
         query = {
@@ -101,7 +103,7 @@ class Kube:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(round(WATCH * random.uniform(0.8, 1.2))),  # noqa: S311 - gates shall not come at once
         }
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CALL, sock_read=silence)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience, sock_read=silence)
         async with aclosing(self._lines(path, name, query, timeout)) as lines:
             async for line in lines:
                 event = json.loads(line)
@@ -140,7 +142,8 @@ class Kube:
 class Following:
     """One object, followed by `run` until that is cancelled.
 
-    `now`: seconds that count suspend; `silence`: as the invariants say; `sleep`: between attempts.
+    `now`: seconds that count suspend; `silence`: as the invariants say; `patience`: seconds for one listing; `sleep`:
+    between attempts.
     """
 
     def __init__(
@@ -152,10 +155,11 @@ class Following:
         *,
         now: Callable[[], float],
         silence: Callable[[], float],
+        patience: Callable[[], float] = lambda: CALL,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._kube, self._path, self._name, self._follower = kube, path, name, follower
-        self._now, self._silence, self._sleep = now, silence, sleep
+        self._now, self._silence, self._patience, self._sleep = now, silence, patience, sleep
         self._again = asyncio.Event()
         self._failing = ""
 
@@ -183,13 +187,13 @@ class Following:
             ) as error:
                 if getattr(error, "status", 0) != GONE:
                     self._fail(self._told(error))
-                pause = min(pause * 2, LAST_PAUSE, max(FIRST_PAUSE, self._silence() / 3))
+                pause = min(pause * 2, LAST_PAUSE, max(FIRST_PAUSE, self._silence() * PAUSE_SHARE))
             if not self._again.is_set():
                 await self._sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - gates shall not come at once
 
     async def _list(self) -> str:
         at = self._now()
-        body, version = await self._kube.listing(self._path, self._name)
+        body, version = await self._kube.listing(self._path, self._name, self._patience())
         if self._failing:
             log.info("%s can be read again", self._what)
             self._failing = ""
@@ -210,7 +214,8 @@ class Following:
 
     async def _watch(self, version: str) -> None:
         try:
-            async with aclosing(self._kube.watching(self._path, self._name, version, self._silence())) as events:
+            watching = self._kube.watching(self._path, self._name, version, self._silence(), self._patience())
+            async with aclosing(watching) as events:
                 async for kind, body in events:
                     self._tell(kind, body)
         except TimeoutError:

@@ -5,7 +5,8 @@ In:  answers, as they change. Out: the newest one, told; again and again until i
 Invariants:
 1. The newest answer is told, not each: what a bot was not told in time is replaced by what holds now.
 2. What could not be told is tried again, and makes the gate unready meanwhile.
-3. A file is never seen half written; a command is started without a shell and ended when its time is over.
+3. What tells that the gate is open is cut short when it closes.
+4. A file is never seen half written; a command is started without a shell and ended when its time is over.
 """
 
 import asyncio
@@ -106,6 +107,8 @@ class SignalOutlet:
         if sent is None:
             return
         pid = self._process()
+        if pid == os.getpid():  # of another pid namespace: many processes are the first one of theirs
+            raise OutletError(f"{self.name}: {pid} is the gate itself: do the containers share their processes?")
         if again and pid == self._told:
             return
         try:
@@ -164,7 +167,7 @@ class HookOutlet:
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it left behind as well
-        status = await process.wait()
+            status = await process.wait()
         if late:
             raise OutletError(f"hook {command[0]} took more than {self._timeout:g} s and was ended")
         if status:
@@ -190,12 +193,16 @@ class Telling:
         self.trouble = ""
         self._newest: Answer | None = None
         self._told: Answer | None = None
+        self._opening: asyncio.Future[None] | None = None
+        """Tells that the gate is open."""
         self._changed = asyncio.Event()
 
     def hear(self, answer: Answer, _: bytes) -> None:
         """There is a new answer."""
         self._newest = answer
         self._changed.set()
+        if self._opening is not None and not answer.open:
+            self._opening.cancel()
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -211,8 +218,16 @@ class Telling:
         newest = self._newest
         if newest is None:
             return
+        again = self._told is not None and same(self._told, newest)
+        telling = asyncio.ensure_future(self.outlet.tell(newest, again=again))
+        self._opening = telling if newest.open else None
         try:
-            await self.outlet.tell(newest, again=self._told is not None and same(self._told, newest))
+            await telling
+        except asyncio.CancelledError:
+            self._told = None
+            this = asyncio.current_task()
+            if this is None or this.cancelling():
+                raise
         except OutletError as error:
             if str(error) != self.trouble:
                 log.error("%s", error)  # noqa: TRY400 - the reason is known
@@ -220,6 +235,8 @@ class Telling:
             self._told = None
         else:
             self._told, self.trouble = newest, ""
+        finally:
+            self._opening = None
 
 
 def same(one: Answer, other: Answer) -> bool:

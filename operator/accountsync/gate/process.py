@@ -3,7 +3,7 @@
 In:  `Settings`. Out: nothing, once SIGTERM or SIGINT came; SettingsError, AccessError or OSError where it can't start.
 
 Invariants:
-1. The file says closed before anything else is done, and when the process has ended.
+1. The file says closed before anything else is done, options that are wrong included, and when the process has ended.
 2. A part that fails unexpectedly ends the process, with the gate closed: half a gate is none.
 """
 
@@ -33,7 +33,8 @@ log = logging.getLogger("accountsync.gate")
 
 async def serve(settings: Settings) -> None:
     """Run a gate until a signal ends it."""
-    file = _closed_file(settings.checked())
+    file = _closed_file(settings)
+    settings.checked()
     access = find(settings.kubeconfig)
     namespace = settings.namespace or access.namespace or own_namespace()
     if not namespace:

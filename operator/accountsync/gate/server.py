@@ -20,12 +20,17 @@ from aiohttp import web
 from accountsync.gate import metrics
 from accountsync.gate.account import seconds
 from accountsync.gate.answer import Answer
+from accountsync.gate.door import FIRST_ANSWER, Door, ends, is_own
 from accountsync.gate.keeper import OVERRIDE_MAX, Keeper
 from accountsync.gate.state import STATE_MAX, read_belief
 from accountsync.gate.trust import UNAUTHORIZED, Caller, Trust
 
 LOCKED: Final = 423
 STREAMS_MAX: Final = 200
+STREAMS_OF_OTHERS: Final = 50
+"""Than the bot's pod, which always finds one left."""
+IDLE: Final = 75.0
+"""Seconds after which a connection on which nothing more is asked is closed."""
 BACKLOG: Final = 64
 """Changes that wait for a slow reader; of more, the oldest are dropped."""
 KEEP_ALIVE, KEEP_ALIVE_LEAST, KEEP_ALIVE_MOST = 3.0, 0.2, 60.0
@@ -39,10 +44,19 @@ _STREAM: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-stor
 class Server:
     """Serves on (host, port) from `start` to `stop`; `port` is the real one after `start`.
 
-    `unready`: why the gate is not ready; empty: it is.
+    `unready`: why the gate is not ready; empty: it is. `patience`: seconds, as `Door` takes them.
     """
 
-    def __init__(self, keeper: Keeper, trust: Trust, host: str, port: int, *, unready: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        trust: Trust,
+        host: str,
+        port: int,
+        *,
+        unready: Callable[[], str],
+        patience: float = FIRST_ANSWER,
+    ) -> None:
         self._keeper, self._trust = keeper, trust
         self._host, self.port = host, port
         self._unready = unready
@@ -57,24 +71,38 @@ class Server:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+        app.on_response_prepare.append(self._answers)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, keepalive_timeout=IDLE)
+        self._patience = patience
+        self._door: Door | None = None
+        self._listener: asyncio.Server | None = None
         keeper.changed.append(self._changed)
 
     async def start(self) -> None:
         """Raises OSError where the port is taken."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self.port).start()
-        self.port = self._runner.addresses[0][1]
+        assert self._runner.server is not None
+        self._door = Door(self._runner.server, self._patience)
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._door.connection, self._host, self.port, backlog=128
+        )
+        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """End the streams, which tell what is left to tell, and answer nothing any more."""
         for stream in self._streams:
             stream.end()
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
 
     def _changed(self, _: Answer, document: bytes) -> None:
         for stream in self._streams:
             stream.put(self._keeper.sequence, document)
+
+    async def _answers(self, request: web.Request, _: web.StreamResponse) -> None:
+        assert self._door is not None
+        self._door.answered(request.protocol)
 
     # --- the answer --------------------------------------------------------------------------------------------------
 
@@ -93,11 +121,13 @@ class Server:
             return _refused(400, "every: expected seconds between two signs of life")
         if not KEEP_ALIVE_LEAST <= every <= KEEP_ALIVE_MOST:
             return _refused(400, f"every: expected {KEEP_ALIVE_LEAST:g} to {KEEP_ALIVE_MOST:g} seconds")
-        if len(self._streams) >= STREAMS_MAX:
-            return _refused(503, f"there are {STREAMS_MAX} streams already")
+        own = is_own(request.transport)
+        most = STREAMS_MAX if own else STREAMS_OF_OTHERS
+        if sum(own or not stream.own for stream in self._streams) >= most:
+            return _refused(503, f"there are {most} streams already")
         response = web.StreamResponse(headers=_STREAM)
         await response.prepare(request)
-        stream = _Stream()
+        stream = _Stream(own=own)
         document = self._keeper.json
         stream.put(self._keeper.sequence, document)
         self._streams.add(stream)
@@ -153,10 +183,8 @@ class Server:
         return web.Response(body=self._keeper.json, headers=_JSON)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        transport = request.transport
-        peer, own = ((transport and transport.get_extra_info(end)) or ("",) for end in ("peername", "sockname"))
         headers = request.headers
-        caller = Caller(peer[0], own[0], headers.get("Host", ""), headers.get("Authorization", ""))
+        caller = Caller(*ends(request.transport), headers.get("Host", ""), headers.get("Authorization", ""))
         refusal = self._trust.refusal(caller)
         return refusal and _refused(*refusal)
 
@@ -178,7 +206,9 @@ class Server:
 class _Stream:
     """One reader of the events."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, own: bool) -> None:
+        self.own = own
+        """Whether it is the bot's pod's."""
         self._waiting: deque[bytes] = deque(maxlen=BACKLOG)
         self._news = asyncio.Event()
         self._ended = False

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import itertools
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,14 +41,14 @@ class Api:
     most: int = 0
     grants: bool = False
 
-    async def patch_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> None:
-        await self._take(name, body, namespace, "patch", there=True)
+    async def patch_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> Body:
+        return await self._take(name, body, namespace, "patch", there=True)
 
-    async def write_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> None:
+    async def write_lease(self, namespace: str, name: str, body: Mapping[str, Any]) -> Body:
         assert body["metadata"]["name"] == name
-        await self._take(name, body, namespace, "create", there=False)
+        return await self._take(name, body, namespace, "create", there=False)
 
-    async def _take(self, name: str, body: Mapping[str, Any], namespace: str, verb: str, *, there: bool) -> None:
+    async def _take(self, name: str, body: Mapping[str, Any], namespace: str, verb: str, *, there: bool) -> Body:
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         try:
@@ -56,11 +57,23 @@ class Api:
                 raise KubeError(self.failing[verb], verb)
             if there != ((namespace, name) in self.stored):
                 raise KubeError(NOT_FOUND if there else CONFLICT, verb)
-            self.stored[namespace, name] = copy.deepcopy(dict(body))
-            self.written.append((asyncio.get_running_loop().time(), name, Beat.read(body)))
+            stored = self.store(namespace, name, body)
             await asyncio.sleep(self.answer_after)
+            return stored
         finally:
             self.in_flight -= 1
+
+    def store(self, namespace: str, name: str, body: Mapping[str, Any]) -> Body:
+        """What the server does with a body, whenever it gets it."""
+        stored = copy.deepcopy(dict(body))
+        before = self.stored.get((namespace, name))
+        asked = stored["metadata"].get("resourceVersion")
+        if asked is not None and (before is None or asked != before["metadata"]["resourceVersion"]):
+            raise KubeError(CONFLICT, "patch")
+        stored["metadata"]["resourceVersion"] = str(len(self.written) + 1)
+        self.stored[namespace, name] = stored
+        self.written.append((asyncio.get_running_loop().time(), name, Beat.read(body)))
+        return stored
 
     async def may(self, _verb: str, _group: str, _resource: str, _namespace: str) -> bool:
         return self.grants
@@ -233,15 +246,30 @@ def test_a_failed_beat_is_tried_again_soon_and_delays_no_other(status: int) -> N
     assert played(play).times() == [0, PERIOD + PERIOD / 4]
 
 
-def test_an_answer_that_does_not_come_ends_with_the_time_of_the_gate() -> None:
+def test_an_answer_that_does_not_come_leaves_time_for_other_attempts_before_the_gate_closes() -> None:
     async def play(desk: Desk) -> None:
         desk.api.latency = 1e6
         desk.pulse()
-        await asyncio.sleep(FAIL_CLOSED_AFTER - 1)
+        await asyncio.sleep(FAIL_CLOSED_AFTER / 2 + 1)
         desk.api.latency = 0.0
-        await asyncio.sleep(PERIOD + 2)
+        await asyncio.sleep(PERIOD + 10)
 
-    assert played(play).times() == [FAIL_CLOSED_AFTER, FAIL_CLOSED_AFTER + PERIOD]
+    patience = FAIL_CLOSED_AFTER / 8
+    assert played(play).times() == [5 * patience, 5 * patience + PERIOD]
+
+
+@pytest.mark.parametrize("begins", [0.5, 7.0, 13.0, PERIOD - 0.1])
+def test_an_api_server_that_hangs_for_half_the_time_closes_no_gate(begins: float) -> None:
+    async def play(desk: Desk) -> None:
+        desk.pulse()
+        await asyncio.sleep(begins)
+        desk.api.latency = 1e6
+        await asyncio.sleep(FAIL_CLOSED_AFTER / 2)
+        desk.api.latency = 0.0
+        await asyncio.sleep(FAIL_CLOSED_AFTER)
+
+    times = played(play).times()
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < FAIL_CLOSED_AFTER - 1
 
 
 def test_a_bug_in_one_beat_ends_no_other() -> None:
@@ -281,6 +309,42 @@ def test_no_more_are_written_side_by_side_than_leave_room_for_cycles() -> None:
     assert desk.api.most == AT_ONCE
 
 
+def test_of_many_that_are_due_the_one_goes_first_whose_gate_closes_first() -> None:
+    async def play(desk: Desk) -> None:
+        desk.api.latency = 0.4
+        for number in range(20 * AT_ONCE):
+            desk.pulse(f"a-{number}")
+        desk.pulse("quick", after=6)
+        await asyncio.sleep(20)
+
+    desk = played(play)
+    times = desk.times("quick")
+    assert len(desk.api.stored) == 20 * AT_ONCE + 1
+    assert times[0] < 2, "it waits for those that are in flight, and for no others"
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 3.5
+
+
+def test_accounts_whose_beats_always_fail_take_no_turns_from_others() -> None:
+    async def play(desk: Desk) -> None:
+        desk.api.latency = 0.5
+        patched = desk.api.patch_lease
+
+        async def patch(namespace: str, name: str, body: Mapping[str, Any]) -> Body:
+            if "bad" in name:
+                await asyncio.sleep(0.5)
+                raise KubeError(FORBIDDEN, "patch")
+            return await patched(namespace, name, body)
+
+        desk.api.patch_lease = patch  # type: ignore[method-assign]
+        for number in range(20 * AT_ONCE):
+            desk.pulse(f"bad-{number}")
+        desk.pulse("good")
+        await asyncio.sleep(4 * FAIL_CLOSED_AFTER)
+
+    times = played(play).times("good")
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < FAIL_CLOSED_AFTER
+
+
 # --- what they tell --------------------------------------------------------------------------------------------------
 
 
@@ -305,16 +369,68 @@ def test_it_tells_how_many_cycles_began_and_the_newest_that_judged_everything() 
             await asyncio.sleep(PERIOD)
 
     told = played(play).told
-    assert [(beat.begun, beat.judged) for beat in told[:3]] == [(0, 0), (1, 1), (4, 3)]
-    assert len({beat.boot for beat in told}) == 1
-    assert told[0].boot
+    assert [(beat.begun, beat.judged) for beat in told] == [(0, 0), (1, 1), (4, 3)]
+    assert len({beat.boot for beat in told[1:]}) == 1
+    assert told[1].boot
+
+
+@pytest.mark.parametrize("status", [0, 500, CONFLICT])
+def test_a_write_that_cannot_name_the_version_it_replaces_tells_of_no_cycle(status: int) -> None:
+    async def play(desk: Desk) -> None:
+        pulse = desk.pulse()
+        pulse.begun = pulse.judged = 7
+        await asyncio.sleep(PERIOD + 1)
+        desk.api.failing["patch"] = status
+        await asyncio.sleep(PERIOD)
+        desk.api.failing.clear()
+        await asyncio.sleep(2 * PERIOD)
+
+    told = played(play).told
+    assert [beat.begun for beat in told] == [0, 7, 0, 7]
+    assert [bool(beat.boot) for beat in told] == [False, True, False, True]
+
+
+def test_a_write_that_is_late_is_stored_over_no_newer_one() -> None:
+    async def play(desk: Desk) -> None:
+        pulse = desk.pulse()
+        await asyncio.sleep(1)
+        late: list[Body] = []
+
+        async def lost(namespace: str, name: str, body: Mapping[str, Any]) -> Body:  # noqa: ARG001
+            late.append(dict(body))
+            raise KubeError(0, "patch")
+
+        patched, desk.api.patch_lease = desk.api.patch_lease, lost  # type: ignore[method-assign]
+        await asyncio.sleep(PERIOD)
+        desk.api.patch_lease = patched  # type: ignore[method-assign]
+        pulse.begun = 1
+        await asyncio.sleep(2 * PERIOD)
+        assert len(desk.told) == 3
+        with pytest.raises(KubeError):
+            desk.api.store("trading", heartbeat_name(pulse.name), late[0])
+
+    played(play)
+
+
+def test_one_that_leaves_and_comes_back_during_a_write_has_no_second_one_in_flight() -> None:
+    async def play(desk: Desk) -> None:
+        desk.api.latency = 2
+        pulse = desk.pulse()
+        await asyncio.sleep(1)
+        desk.beats.leave(pulse)
+        desk.beats.follow(pulse)
+        await asyncio.sleep(PERIOD + 10)
+
+    desk = played(play)
+    assert desk.api.most == 1
+    assert desk.times() == [4, PERIOD + 2]
 
 
 def test_a_cycle_that_began_before_a_beat_was_stored_opens_no_gate_that_began_meanwhile() -> None:
     async def play(desk: Desk) -> None:
         pulse = desk.pulse()
-        await asyncio.sleep(1)
-        fence = Fence().after_reading("1")
+        await asyncio.sleep(PERIOD + 1)
+        fence = Fence().after_reading("2")
         desk.api.latency = desk.api.answer_after = 2
         await asyncio.sleep(PERIOD)  # a beat leaves, and a cycle begins before it is stored: the gate may have begun
         pulse.begun = 1
@@ -324,12 +440,30 @@ def test_a_cycle_that_began_before_a_beat_was_stored_opens_no_gate_that_began_me
         pulse.begun = pulse.judged = 2
         await asyncio.sleep(PERIOD)
         passed = []
-        for version, beat in enumerate(desk.told[1:], start=2):
+        for version, beat in enumerate(desk.told[2:], start=3):
             fence = fence.after(str(version), beat)
             passed.append((beat.judged, fence.passed))
-        assert passed == [(0, False), (0, False), (2, True)]
+        assert passed == [(0, False), (1, False), (2, True)]
 
     played(play)
+
+
+@pytest.mark.parametrize("duration", [0.955, 0.97, 0.985])
+def test_cycles_that_are_as_long_as_their_interval_open_a_gate(duration: float) -> None:
+    async def play(desk: Desk) -> None:
+        desk.api.latency, desk.api.answer_after = 0.04, 0.02
+        pulse = desk.pulse(after=3)
+        for _ in range(12):
+            pulse.begun += 1
+            await asyncio.sleep(duration)
+            pulse.judged = pulse.begun
+            desk.beats.hasten(pulse)
+            await asyncio.sleep(1 - duration)
+
+    fence = Fence().after_reading("0")
+    for version, beat in enumerate(played(play).told, start=1):
+        fence = fence.after(str(version), beat)
+    assert fence.passed
 
 
 def test_cycles_that_are_longer_than_the_time_between_two_beats_open_a_gate() -> None:
