@@ -7,18 +7,17 @@ failure. An exchange client lives as long as its spec and its key stay the same.
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import aiohttp
 
-from accountsync.api.v1alpha1 import ExcessRights, PostgresState, TradingAccount
+from accountsync.api.v1alpha1 import ExcessRights, TradingAccount
 from accountsync.bot.address import AddressPolicy
 from accountsync.bot.configmap import ConfigMapState
 from accountsync.bot.freqtrade_belief import FreqtradeState
 from accountsync.bot.freqtrade_control import FreqtradePauser
 from accountsync.bot.freqtrade_repairs import FreqtradeRepairs
 from accountsync.bot.http import HttpState, open_session
-from accountsync.bot.ledger.pool import Pools
-from accountsync.bot.ledger.postgres import PostgresLedger
 from accountsync.bot.repairs import HttpRepairs
 from accountsync.controller.freqtrades import Freqtrades
 from accountsync.controller.kube import FORBIDDEN, NOT_FOUND, Kube, KubeError
@@ -37,10 +36,12 @@ from accountsync.exchange.venue import Venue, Venues
 from accountsync.observe import Failure
 from accountsync.ports import BotState, Clock, Exchange, Ledger, Pauser, Repairs, Trading
 
+if TYPE_CHECKING:
+    from accountsync.controller.ledgers import Ledgers
+
 READ_SECRET = "spec.credentials.read.secretRef"  # noqa: S105 - a path
 TRADE_SECRET = "spec.credentials.trade.secretRef"  # noqa: S105
 BOT_SECRET = "spec.bot.state.http.secretRef"  # noqa: S105
-LEDGER_SECRET = "spec.bot.state.postgres.secretRef"  # noqa: S105
 
 
 _FIELDS = {
@@ -148,7 +149,7 @@ class Sides:
         self._session: aiohttp.ClientSession | None = None
         self._made: dict[str, _Made] = {}
         self._freqtrades = Freqtrades(self._addresses, self._secrets, self._bots_session)
-        self._pools = Pools(self._addresses)
+        self._ledgers: Ledgers | None = None
 
     async def of(self, account: TradingAccount) -> tuple[Exchange, BotState]:
         """Exchange and bot of `account`."""
@@ -217,10 +218,9 @@ class Sides:
             return None
         return HttpRepairs(bot, url, canonical=exchange.canonical_symbol)
 
-    @staticmethod
-    def ledger(bot: BotState) -> Ledger | None:
+    def ledger(self, bot: BotState) -> Ledger | None:
         """What reconciles the ledger that `bot` is read from; None: it is read from none, or it can't be had."""
-        return bot if isinstance(bot, PostgresLedger) else None
+        return None if self._ledgers is None else self._ledgers.behind(bot)
 
     def pauser(self, account: TradingAccount) -> Pauser:
         """What stops the bot of `account`, whose state is freqtrade's, by calls."""
@@ -257,7 +257,8 @@ class Sides:
     async def close(self) -> None:
         """Close all connections."""
         await self._venues.close()
-        await self._pools.close()
+        if self._ledgers is not None:
+            await self._ledgers.close()
         if self._session is not None:
             await self._session.close()
 
@@ -295,7 +296,7 @@ class Sides:
         if state.freqtrade is not None:
             return FreqtradeState(self._freqtrades.of(account))
         if state.postgres is not None:
-            return self._ledger(state.postgres, namespace, account.spec.effective_timeout())
+            return self._the_ledgers().of(account)
         http = state.http
         assert http is not None, "the model lets exactly one through"
         if http.service is not None:
@@ -321,22 +322,12 @@ class Sides:
 
         return HttpState(session, url, source=source, timeout=timeout, secret=credentials, secret_name=secret)
 
-    def _ledger(self, spec: PostgresState, namespace: str, timeout: float) -> PostgresLedger:
-        secret = spec.secret_ref.name
+    def _the_ledgers(self) -> "Ledgers":
+        if self._ledgers is None:
+            from accountsync.controller.ledgers import Ledgers  # noqa: PLC0415 - most operators read no ledger
 
-        async def credentials() -> Mapping[str, str]:
-            return await self._secrets.read(namespace, secret, BOT, LEDGER_SECRET)
-
-        return PostgresLedger(
-            self._pools,
-            credentials,
-            secret_name=secret,
-            namespace=namespace,
-            profile=spec.profile,
-            schema=spec.schema_,
-            source=f"the ledger of profile {spec.profile}",
-            timeout=timeout,
-        )
+            self._ledgers = Ledgers(self._addresses, self._secrets)
+        return self._ledgers
 
     def _bots_session(self) -> aiohttp.ClientSession:
         if self._session is None:
