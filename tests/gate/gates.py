@@ -60,7 +60,7 @@ class GateProcess(Program):
     def reasons(self) -> list[str]:
         return [row["reason"] for row in self.ask()[1]["reasons"]]
 
-    def await_answer(self, what: str, timeout: float = 20) -> Body:
+    def await_answer(self, what: str, timeout: float = 60) -> Body:
         """Until it is `open`, or closed for the reason `what`."""
 
         def fits() -> Body | None:

@@ -52,7 +52,7 @@ def test_the_gate_follows_what_the_operator_makes_of_the_state_that_the_bot_put_
     stage.simulator_url = exchange.url
     port = free_port()
     source = {"http": {"url": f"http://127.0.0.1:{port}/state"}}
-    spec = {"state": source, "orderIdPrefix": "grinder_", "gate": {"failClosedAfter": "3s"}}
+    spec = {"state": source, "orderIdPrefix": "grinder_", "gate": {"failClosedAfter": "9s"}}
     full = open_account(stage, exchange, bot, "one", bot=spec)
     with (
         Operator(kubeconfig),
@@ -60,7 +60,7 @@ def test_the_gate_follows_what_the_operator_makes_of_the_state_that_the_bot_put_
     ):
         putting = PuttingBot(gate)
         with putting.running():
-            gate.await_answer("open", timeout=40)
+            gate.await_answer("open")
             putting.boot_id = "b2"
             putting.put()
             assert gate.ask()[0] == 423

@@ -89,6 +89,7 @@ def test_an_opening_order_of_a_held_bot_is_told_once_and_an_exit_never(
         held.place("grinder_again", "BUY")
         until(lambda: held.counted(operator) == 1, "word of another order")
         until(lambda: "grinder_again" in stage.condition("one", CONDITION)["message"], "word of it in the condition")
+        until(lambda: len(held.told) > 1, "Event of it")
         assert [("grinder_more" in note, "grinder_again" in note) for note in held.told] == [
             (True, False),
             (False, True),

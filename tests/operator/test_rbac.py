@@ -136,7 +136,7 @@ class Tenant:
 
     def _gate(self, name: str) -> None:
         self._open(name, **RARELY)
-        self.stage.patch(name, {"spec": {"bot": {"gate": {}}}})
+        self.stage.patch(name, {"spec": {"bot": {"gate": {"failClosedAfter": "9s"}}}})
 
     def _lease(self, name: str) -> None:
         path = f"{COORDINATION}/namespaces/{self.stage.namespace}/leases"
@@ -302,7 +302,7 @@ NEEDED: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {
     (CLUSTER, "tradingaccounts", "get"): ({RACE}, set()),
     (CLUSTER, "tradingaccounts/status", "patch"): (
         {JUDGED, FOLLOWED, RACE, APPEARS, READ, LOST, *PLANS},
-        {SERIES, NOTICED},
+        {SERIES, NOTICED, BEATS, BEATS_ON},
     ),
     (CLUSTER, "remediationplans", "list"): (PLANS, set()),
     (CLUSTER, "remediationplans", "create"): (PLANS, set()),
