@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo drill test lint crds docs chart alerts page e2e test-freqtrade cluster simulate simulate-mutants kill bench bench-detect bench-ledger bench-heartbeat bench-gate lock clean
+.PHONY: help demo drill test test-long lint crds docs chart alerts page e2e test-freqtrade cluster simulate simulate-mutants kill bench bench-detect bench-ledger bench-heartbeat bench-gate lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ cluster: $(READY) ## a real Kubernetes API server to play with; prints its KUBEC
 test: lint ## everything that a change must pass
 	@$(BIN)/python -m tests.support.tools prometheus alertmanager
 	@$(BIN)/python -m tests
+
+test-long: $(READY) ## tests that take too long for `make test`: the demo without its drift, and without its approval, has to fail
+	@$(BIN)/python -m pytest -m long tests
 
 lint: $(READY) ## ruff, mypy, import contracts, generated files up to date; the chart by Helm 3 and 4, kube-score, a real API server
 	@$(BIN)/ruff check --quiet .

@@ -23,7 +23,7 @@ CLUSTERED = [
 ]
 """Named one by one: collecting all others takes as long as some of these."""
 RUNS = {
-    "the operator": ["tests/operator", *(f"--ignore={path}" for path in (*RIGHTS, *BRIDGES))],
+    "the operator": ["tests/operator", "-m", "not long", *(f"--ignore={path}" for path in (*RIGHTS, *BRIDGES))],
     "the operator's rights": RIGHTS,
     "a page, kills, the dashboard, the operator and its bots": [*WAITING, *BRIDGES, "-m", "not lint"],
     "everything else on real clusters": [*CLUSTERED, "-m", "cluster and not lint"],

@@ -24,6 +24,7 @@ def test_the_whole_story_ends_well() -> None:
     assert "Each turn was read back" in told.stdout
 
 
+@pytest.mark.long
 def test_without_the_drift_it_fails_at_the_turn_that_should_find_it() -> None:
     told = demo("--skip-drift", "--patience=15")
     assert told.returncode == 1, told.stdout + told.stderr
@@ -32,6 +33,7 @@ def test_without_the_drift_it_fails_at_the_turn_that_should_find_it() -> None:
     assert "the demo failed at this turn" in told.stderr
 
 
+@pytest.mark.long
 def test_without_the_approval_nothing_is_sent_and_it_fails_at_the_turn_that_waits_for_it() -> None:
     told = demo("--skip-approval", "--patience=20")
     assert told.returncode == 1, told.stdout + told.stderr
