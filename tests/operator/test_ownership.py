@@ -224,7 +224,7 @@ def lone_operator(stage: Stage, verbs: set[str]) -> None:
     """A ServiceAccount in the namespace that may do everything there, but with Leases only `verbs`."""
     stage.api("POST", f"/api/v1/namespaces/{stage.namespace}/serviceaccounts", {"metadata": {"name": "operator"}})
     rules = [rule for each in permissions() if each["kind"] == "ClusterRole" for rule in each.get("rules") or ()]
-    grant(stage, "all", rules)
+    grant(stage, "all", [rule for rule in rules if rule.get("resources") != ["leases"]])  # those are for heartbeats
     grant(stage, "leases", [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": sorted(verbs)}])
 
 
