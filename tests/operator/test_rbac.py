@@ -136,7 +136,7 @@ class Tenant:
 
     def _gate(self, name: str) -> None:
         self._open(name, **RARELY)
-        self.stage.patch(name, {"spec": {"bot": {"gate": {"failClosedAfter": "9s"}}}})
+        self.stage.patch(name, {"spec": {"bot": {"gate": {"failClosedAfter": "30s"}}}})
 
     def _lease(self, name: str) -> None:
         path = f"{COORDINATION}/namespaces/{self.stage.namespace}/leases"
@@ -336,7 +336,7 @@ def watch(tenant: Tenant, operator: Operator) -> Watcher:
 def await_checks(watcher: Watcher, names: set[str]) -> None:
     for name, check in CHECKS.items():
         if name in names:
-            until(functools.partial(check, watcher), f"sign that {name}", 60)
+            until(functools.partial(check, watcher), f"sign that {name}", 180)
     until(lambda: time.monotonic() - watcher.since > WINDOW, "end of the window", 60)
 
 
@@ -499,7 +499,7 @@ def judge(
 def test_without_a_verb_something_stops_and_the_rest_goes_on(
     judgements: Mapping[Grant, Future[Judgement]], grant: Grant
 ) -> None:
-    silent, alive = judgements[grant].result(300)
+    silent, alive = judgements[grant].result(900)
     assert silent == NEEDED[grant.role, grant.resource, grant.verb][0]
     assert alive
 
