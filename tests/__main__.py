@@ -1,6 +1,7 @@
-"""`make test`: all tests, in five runs of pytest side by side.
+"""`make test`: all tests, in five runs of pytest, three of them side by side.
 
-Those with real clusters mostly wait, the others mostly compute: one after the other they take more than twice as long.
+Those with real clusters mostly wait, the others mostly compute: one after the other they take more than twice as long,
+and all at once they starve each other on two cores.
 The first run is shown as it goes, the others when it is over.
 """
 
@@ -8,10 +9,12 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.support.progress import say
 
+AT_ONCE = 3
 RIGHTS = [f"tests/operator/test_{name}.py" for name in ("rbac", "reach", "roles")]
 BRIDGES = [f"tests/operator/test_{name}.py" for name in ("freqtrade", "heartbeats", "honour", "ledger", "reset")]
 WAITING = [f"tests/{name}" for name in ("page", "kill", "dashboard")]
@@ -32,32 +35,26 @@ RUNS = {
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="accountsync-tests-") as folder, contextlib.ExitStack() as stack:
-        running = []
-        for number, (what, choice) in enumerate(RUNS.items()):
-            output = Path(folder) / str(number)
-            file = stack.enter_context(output.open("wb")) if number else None
-            command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=12", *choice]
-            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT if file else None)
-            stack.callback(_end, process)
-            running.append((what, process, output))
-        say("five runs of tests side by side; shown is the first, then the others")
+    with tempfile.TemporaryDirectory(prefix="accountsync-tests-") as folder, ThreadPoolExecutor(AT_ONCE) as pool:
+        say(f"{len(RUNS)} runs of tests, {AT_ONCE} side by side; shown is the first, then the others")
+        outputs = [Path(folder) / str(number) if number else None for number in range(len(RUNS))]
+        running = [pool.submit(_run, choice, output) for choice, output in zip(RUNS.values(), outputs, strict=True)]
         failed = []
-        for what, process, output in running:
-            if process.wait():
+        for what, status, output in zip(RUNS, running, outputs, strict=True):
+            if status.result():
                 failed.append(what)
-            say(f"{what}: exit status {process.returncode}")
-            if output.exists():
+            say(f"{what}: exit status {status.result()}")
+            if output is not None:
                 sys.stdout.write(output.read_text(errors="replace"))
     if failed:
         say(f"failed: {', '.join(failed)}")
     return bool(failed)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        process.wait()
+def _run(choice: list[str], output: Path | None) -> int:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=12", *choice]
+    with contextlib.nullcontext() if output is None else output.open("wb") as file:
+        return subprocess.run(command, stdout=file, stderr=file and subprocess.STDOUT, check=False).returncode
 
 
 if __name__ == "__main__":
