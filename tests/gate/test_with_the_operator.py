@@ -55,7 +55,7 @@ def test_the_gate_follows_what_the_operator_makes_of_the_state_that_the_bot_put_
     spec = {"state": source, "orderIdPrefix": "grinder_", "gate": {"failClosedAfter": "9s"}}
     full = open_account(stage, exchange, bot, "one", bot=spec)
     with (
-        Operator(kubeconfig),
+        Operator(kubeconfig, f"--namespace={stage.namespace}"),
         GateProcess(cluster.kubeconfig, stage.namespace, "one", f"--listen=127.0.0.1:{port}") as gate,
     ):
         putting = PuttingBot(gate)

@@ -37,7 +37,7 @@ def test_an_account_that_asks_for_it_leaves_evidence_that_can_be_verified_and_re
     stage.await_status("kept", lambda s: s.get("sync") == "OutOfSync", "confirmed finding")
 
     def told() -> list[Path]:
-        whole = [path.parent for path in folder.glob("*/sha256sums.txt")]  # it is written last
+        whole = [path.parent for path in folder.glob("[0-9]*/sha256sums.txt")]  # it is written last
         return [each for each in whole if '"confirmed"' in (each / "mismatches.json").read_text()]
 
     bundle = until(told, "bundle with the finding", 60)[0]

@@ -161,8 +161,8 @@ def test_hundreds_of_accounts_cost_the_api_server_heartbeats_only(
             still_in_sync = len(stage.api("GET", in_sync)["items"])
 
             moved = time.monotonic()
-            exchange.call(lambda sim: sim.world.set_position(sim.world.account("load-321"), "BTCUSDT", Decimal(1)))
-            stage.await_status("load-321", lambda s: s.get("pausedBy") == "Policy", "the one drift", 60)
+            exchange.call(lambda sim: sim.world.set_position(sim.world.account("load-123"), "BTCUSDT", Decimal(1)))
+            stage.await_status("load-123", lambda s: s.get("pausedBy") == "Policy", "the one drift", 60)
             found = time.monotonic() - moved
         with Operator(kubeconfig, f"--namespace={stage.namespace}") as operator:
             until(lambda: sum(runs(operator, stage.namespace).values()) >= ACCOUNTS / 10, "first cycles", 30)
@@ -185,7 +185,7 @@ def test_hundreds_of_accounts_cost_the_api_server_heartbeats_only(
     assert set(writes) <= {f"tradingaccounts/{name}" for name in names}, "nothing but status"
     assert len(writes) == ACCOUNTS, "each account had its heartbeat"
     assert max(writes.values()) <= -(-WINDOW // HEARTBEAT), "and nothing but heartbeats"
-    assert {name for name, total in operator_findings(stage).items() if total} == {"load-321"}
+    assert {name for name, total in operator_findings(stage).items() if total} == {"load-123"}
 
 
 def trading(stage: Stage, listing: str) -> int:

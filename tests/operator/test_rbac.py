@@ -485,10 +485,10 @@ def judge(
         until(
             lambda: (grant.verb, grant.resource, namespace, 403) in audit.answers(user),
             f"refusal of {grant.verb} {grant.resource}",
-            60,
+            180,
         )
         word = f"the operator may not {grant.verb} {grant.resource} "
-        until(lambda: said(tenant, operator, word), f"word that {word}", 60)
+        until(lambda: said(tenant, operator, word), f"word that {word}", 180)
         silent = {name for name in fails if not CHECKS[name](watcher)}
         alive = operator.process.poll() is None
     stage.api("DELETE", stage.accounts)
